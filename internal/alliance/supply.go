@@ -1,0 +1,176 @@
+package alliance
+
+import (
+	"github.com/accordo-ai/accordo/internal/money"
+)
+
+// Shape is the form of a contract; contract is the only package that switches on it.
+type Shape string
+
+// The shapes that this version reads.
+const (
+	PayPerUse          Shape = "pay_per_use"            // usage at the price book, nothing promised
+	SpendFloor         Shape = "spend_floor"            // S1: usage at contract price plus shortfall to the floor
+	TakeOrPay          Shape = "take_or_pay"            // S3: a fixed fee for capacity delivered by a ramp
+	ThroughputReserved Shape = "throughput_reservation" // S4: a fixed fee for tokens per minute of a model
+)
+
+// Contract is a compute commitment in force.
+type Contract struct {
+	ID       ContractID `yaml:"id"`
+	Title    string     `yaml:"title"`
+	Provider PartyID    `yaml:"provider"`
+	Shape    Shape      `yaml:"shape"`
+	Term     `yaml:",inline"`
+	// Headline is the total as announced; floors or fees must add up to it.
+	Headline *money.Amount `yaml:"headline,omitempty"`
+	// HeadlineGap documents a known difference between the headline and the floors.
+	HeadlineGap *money.Amount `yaml:"headline_gap,omitempty"`
+	// Floors are the promised spend per interval, without gaps over the term (spend_floor).
+	Floors []Floor `yaml:"floors,omitempty"`
+	// Fees are fixed payments per interval (take_or_pay, throughput_reservation).
+	Fees []Fee `yaml:"fees,omitempty"`
+	// Ramp is the capacity contracted from a date on; pools of the contract never add up to more.
+	Ramp    []RampStep `yaml:"ramp,omitempty"`
+	Sourced `yaml:",inline"`
+}
+
+// Floor is the spend promised for one interval, in the alliance's currency.
+type Floor struct {
+	Term    `yaml:",inline"`
+	Amount  money.Amount `yaml:"amount"`
+	Sourced `yaml:",inline"`
+}
+
+// Fee is a fixed payment for one interval, due whether used or not.
+type Fee struct {
+	Term    `yaml:",inline"`
+	Amount  money.Amount `yaml:"amount"`
+	Sourced `yaml:",inline"`
+}
+
+// RampStep is the capacity contracted from a date until the next step: chips
+// for take_or_pay and spend_floor, tokens per minute for a throughput
+// reservation.
+type RampStep struct {
+	From            Date  `yaml:"from"`
+	Chips           int64 `yaml:"chips,omitempty"`
+	TokensPerMinute int64 `yaml:"tokens_per_minute,omitempty"`
+	Sourced         `yaml:",inline"`
+}
+
+// Chip is a chip type with what it serves.
+type Chip struct {
+	ID         ChipID           `yaml:"id"`
+	Name       string           `yaml:"name"`
+	Vendor     PartyID          `yaml:"vendor"`
+	MemoryGB   int64            `yaml:"memory_gb,omitempty"` // 0: unknown
+	Watts      int64            `yaml:"watts,omitempty"`     // 0: unknown
+	Throughput []ChipThroughput `yaml:"throughput,omitempty"`
+	Sourced    `yaml:",inline"`
+}
+
+// ChipThroughput is a published serving rate of one chip, in output tokens
+// per second at the workload's own lengths.
+type ChipThroughput struct {
+	Workload              string `yaml:"workload"`
+	OutputTokensPerSecond int64  `yaml:"output_tokens_per_second"`
+	Sourced               `yaml:",inline"`
+}
+
+// Billing says what a pool's provider counts.
+type Billing string
+
+// How pools are billed.
+const (
+	BilledByToken      Billing = "token"
+	BilledByChipSecond Billing = "chip_second"
+	BilledByFixed      Billing = "fixed"
+)
+
+// Pool is capacity that can serve.
+type Pool struct {
+	ID       PoolID  `yaml:"id"`
+	Provider PartyID `yaml:"provider"` // the host
+	Region   Region  `yaml:"region"`
+	// Residency is the territory whose data rules the region satisfies.
+	Residency Territory  `yaml:"residency"`
+	Contract  ContractID `yaml:"contract"`
+	BilledBy  Billing    `yaml:"billed_by"`
+	Chip      ChipID     `yaml:"chip,omitempty"`
+	Chips     int64      `yaml:"chips,omitempty"`
+	// TokensPerMinute is the reserved throughput in burn units of a
+	// throughput reservation, or the provider's quota of an on-demand pool;
+	// 0 where chips bound the pool or nothing does.
+	TokensPerMinute int64 `yaml:"tokens_per_minute,omitempty"`
+	// MaxInFlight bounds the requests under way at once; it is required.
+	MaxInFlight int64       `yaml:"max_in_flight"`
+	Models      []PoolModel `yaml:"models"`
+	Endpoint    Endpoint    `yaml:"endpoint"`
+	StandIn     *StandIn    `yaml:"stand_in,omitempty"`
+	Sourced     `yaml:",inline"`
+}
+
+// PoolModel is a model that a pool serves and what one token of it uses.
+// For a pool bounded by chips the rates are tokens per chip-second; for a
+// throughput reservation the weights convert tokens to burn units.
+type PoolModel struct {
+	Model ModelID `yaml:"model"`
+	// UpstreamName is the model's name in the provider's API; empty: the model's id.
+	UpstreamName string `yaml:"upstream_name,omitempty"`
+	// InputTokensPerChipSecond and OutputTokensPerChipSecond are throughput at the service target.
+	InputTokensPerChipSecond  int64 `yaml:"input_tokens_per_chip_second,omitempty"`
+	OutputTokensPerChipSecond int64 `yaml:"output_tokens_per_chip_second,omitempty"`
+	// Weights are burn units per token, in parts per million (1,000,000 = one unit a token).
+	InputWeightPPM  int64 `yaml:"input_weight_ppm,omitempty"`
+	CachedWeightPPM int64 `yaml:"cached_weight_ppm,omitempty"`
+	OutputWeightPPM int64 `yaml:"output_weight_ppm,omitempty"`
+	Sourced         `yaml:",inline"`
+}
+
+// Endpoint is where a pool is called. Addresses come from the file only.
+type Endpoint struct {
+	// URL is the base address up to and including the version ("https://host/v1"),
+	// or "stand-in:" when the pool's StandIn answers.
+	URL     string `yaml:"url"`
+	Dialect string `yaml:"dialect"` // openai
+	// Secret names the environment variable (prefix ACCORDO_SECRET_) or the
+	// file ("file:/path") that holds the credential; empty: none is sent.
+	Secret string `yaml:"secret,omitempty"`
+	// Timeouts; a zero takes the default named in gateway.
+	FirstTokenMS    int64 `yaml:"first_token_ms,omitempty"`
+	BetweenTokensMS int64 `yaml:"between_tokens_ms,omitempty"`
+	TotalMS         int64 `yaml:"total_ms,omitempty"`
+	// TTFTMS is the time to first token to expect before any was measured; it feeds the latency penalty.
+	TTFTMS int64 `yaml:"ttft_ms,omitempty"`
+}
+
+// StandIn says that the pool's answers come from something else than it
+// names. It is always said on screen.
+type StandIn struct {
+	Kind string `yaml:"kind"` // local_model or simulated
+	Says string `yaml:"says"` // what answers, for people
+	// ScalePPM scales the chip's table throughput for a simulated pool, in parts per million.
+	ScalePPM int64 `yaml:"scale_ppm,omitempty"`
+}
+
+// Rates are prices per million tokens in the alliance's currency.
+type Rates struct {
+	Input      money.Amount `yaml:"input"`
+	CacheRead  money.Amount `yaml:"cache_read"`
+	CacheWrite money.Amount `yaml:"cache_write"`
+	Output     money.Amount `yaml:"output"`
+	Reasoning  money.Amount `yaml:"reasoning"`
+}
+
+// Price is one dated version of what the operator pays for a model on a pool:
+// the list price and, where one was agreed, the contracted price.
+type Price struct {
+	ID         PriceID  `yaml:"id"`
+	Pools      []PoolID `yaml:"pools"`
+	Model      ModelID  `yaml:"model"`
+	Term       `yaml:",inline"`
+	List       Rates  `yaml:"list"`
+	Contracted *Rates `yaml:"contracted,omitempty"`
+	Sourced    `yaml:",inline"`
+}
