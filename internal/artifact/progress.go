@@ -14,7 +14,8 @@ import (
 const (
 	barInterval  = 200 * time.Millisecond
 	lineInterval = 3 * time.Second
-	barWidth     = 24
+	// barWidth keeps a line within eighty columns, so that it is redrawn in place.
+	barWidth = 12
 )
 
 // bar reports one download. The package clients say nothing useful to a
@@ -84,11 +85,14 @@ func (b *bar) show(n int64) {
 func barLine(what string, n, total int64, elapsed time.Duration) string {
 	filled := int(n * barWidth / total)
 	rate := ""
-	if ms := elapsed.Milliseconds(); ms > 0 && n > 0 {
+	if n >= total {
+		rate = "  checking"
+	} else if ms := elapsed.Milliseconds(); ms > 0 && n > 0 {
 		rate = "  " + megabytes(n*1000/ms) + "/s"
 	}
-	return fmt.Sprintf("%s [%s%s] %3d %%  %s of %s%s", what,
-		strings.Repeat("#", filled), strings.Repeat(".", barWidth-filled), n*100/total, megabytes(n), megabytes(total), rate)
+	return fmt.Sprintf("%s [%s%s] %3d%%  %s of %s%s", what,
+		strings.Repeat("#", filled), strings.Repeat(".", barWidth-filled), n*100/total,
+		strings.TrimSuffix(megabytes(n), " MB"), megabytes(total), rate)
 }
 
 // megabytes writes bytes in decimal megabytes with one digit.
