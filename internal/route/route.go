@@ -1,0 +1,167 @@
+// Package route chooses the pool of a request: the cheapest at the margin
+// among those that right, plan, residency and contract allow, with shadow
+// prices for scarce capacity and for spend floors. It is pure and
+// single-threaded: callers serialise, and time is an argument. It refuses to
+// call pools, to price a bill and to put anything before a right.
+package route
+
+import (
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/right"
+	"github.com/accordo-ai/accordo/internal/usage"
+)
+
+// Request is what a decision needs to know of a request. Input and Output are
+// estimates in tokens.
+type Request struct {
+	Model     alliance.ModelID // resolved: the model that serves
+	Variant   alliance.ModelID // empty: none
+	Plan      alliance.PlanID
+	Channel   alliance.ChannelID
+	Territory alliance.Territory
+	Kind      string // chat or embedding
+	Input     int64
+	Output    int64
+	Tried     []alliance.PoolID // pools that failed in earlier attempts
+	// Buffer is filled with Decision.Considered when its capacity suffices,
+	// so that a caller who reuses it allocates nothing.
+	Buffer []record.Considered
+}
+
+// The reasons of a decision without a pool, and the causes of an Ineligible.
+const (
+	NoRight     = "no_right"
+	NoResidency = "residency"
+	NoPool      = "no_pool"   // no pool serves the model for the plan
+	Full        = "full"      // every candidate is full
+	Unhealthy   = "unhealthy" // every candidate is unhealthy, or has been tried
+	NotInPlan   = "plan"
+	NotInTerm   = "contract_term"
+	NoPrice     = "no_price"
+	NoCapacity  = "no_capacity"
+)
+
+// Reservation is the capacity that a decision booked. It is released by one
+// Observe; a second one does nothing. The zero Reservation is none.
+type Reservation struct {
+	ID uint64
+}
+
+// Decision is the answer to a request. Considered lies in the caller's buffer
+// when it was large enough. Refused is set only when Pool is nil.
+type Decision struct {
+	Sequence    uint64
+	Pool        *alliance.Pool // nil: none
+	PoolModel   *alliance.PoolModel
+	Contract    alliance.ContractID
+	Right       alliance.RightID
+	CostPrice   alliance.PriceID
+	Considered  []record.Considered
+	Reservation Reservation
+	Reason      string        // why Pool is nil
+	RetryAfter  time.Duration // when Reason is Full or Unhealthy: when to try again
+	Refused     []Ineligible
+}
+
+// Ineligible is a pool that may not serve a request, whatever its load.
+type Ineligible struct {
+	Pool      *alliance.Pool
+	Cause     string // one of the constants
+	Why       string // for people
+	Refusals  []right.Refusal
+	Conflicts []*alliance.Claim
+}
+
+// Candidate is a pool that may serve a request, with its cost at this instant.
+type Candidate struct {
+	Pool      *alliance.Pool
+	PoolModel *alliance.PoolModel
+	Contract  *alliance.Contract
+	Right     *alliance.Right
+	CostPrice *alliance.Price // nil: fees are fixed and no price is in force
+	Cost      record.Considered
+}
+
+// Explanation is the static part of a decision: every pool of the terms is
+// either a candidate or ineligible.
+type Explanation struct {
+	Candidates []Candidate
+	Ineligible []Ineligible
+}
+
+// Outcome tells the router what came of a reservation.
+type Outcome struct {
+	Reservation Reservation
+	Pool        alliance.PoolID
+	Usage       usage.Vector // what was served; the zero Vector leaves the estimate in place when Served
+	Served      bool
+	Failure     string // empty: none; else a short constant such as rate_limited, timeout, status_500, cancelled
+	TTFT        time.Duration
+	Duration    time.Duration
+	RetryAfter  time.Duration // of a 429
+}
+
+// The failures that Observe tells apart; any other counts against the pool's health.
+const (
+	FailureRateLimited = "rate_limited" // the pool said 429: full until RetryAfter
+	FailureCancelled   = "cancelled"    // the client left: says nothing about the pool
+)
+
+// PoolState is a pool as the console shows it.
+type PoolState struct {
+	ID        alliance.PoolID
+	InFlight  int64
+	Capacity  int64  // of the window, in Unit; 0: unbounded
+	Left      int64  // of the window, in Unit; negative: overdrawn
+	Unit      string // micro_chip_seconds or micro_burn_units
+	LoadPPM   int64  // use of the window's capacity, or of MaxInFlight where nothing else bounds
+	Healthy   bool
+	Reason    string // why not, for people
+	Mu        int64  // shadow price of capacity, in nano-units of currency per 10^6 Unit
+	LambdaPPM int64  // shadow price of the contract's floor, in parts per million
+	TTFT      time.Duration
+	WindowEnd time.Time
+}
+
+// Router holds candidates, market and health of one version of the terms.
+type Router struct {
+	a   *alliance.Alliance
+	seq uint64
+}
+
+// New returns a router for a with no history.
+func New(a *alliance.Alliance, now time.Time) *Router { return &Router{a: a} }
+
+// Reload replaces the terms; state of pools that are still there is kept.
+func (r *Router) Reload(a *alliance.Alliance, now time.Time) { r.a = a }
+
+// Decide chooses a pool and books its use; rnd breaks exact ties. Rights, prices and terms are judged at now.
+func (r *Router) Decide(now time.Time, q *Request, rnd uint64) Decision {
+	r.seq++
+	return Decision{Sequence: r.seq, Reason: NoPool}
+}
+
+// Observe reconciles a reservation with what happened and returns its
+// sequence number, which counts decisions and observations together.
+func (r *Router) Observe(now time.Time, o Outcome) uint64 { r.seq++; return r.seq }
+
+// Resolve sets the shadow prices anew; call it every two seconds. spent tells
+// what a contract has spent in its current interval, from the books.
+func (r *Router) Resolve(now time.Time, spent func(alliance.ContractID) money.Amount) {}
+
+// Explain lists every pool with its verdict at now as known at known, and the
+// cost of candidates at this instant.
+func (r *Router) Explain(now, known time.Time, q *Request) Explanation { return Explanation{} }
+
+// Pools returns the state of every pool in the order of the terms.
+func (r *Router) Pools(now time.Time) []PoolState { return nil }
+
+// Checkpoint returns prices, learned rates and health in a versioned form.
+func (r *Router) Checkpoint() []byte { return nil }
+
+// Restore takes over a checkpoint; pools that are not in the terms are left out.
+func (r *Router) Restore(b []byte) error { return nil }
