@@ -73,6 +73,8 @@ type Alliance struct {
 	// Hash is the SHA-256, in hex, of the canonical form of the terms: the
 	// same terms have the same hash however they are split over files.
 	Hash string `yaml:"-"`
+
+	index *index
 }
 
 // Sourced says where the numbers of an object come from. One of the two must
