@@ -1,0 +1,104 @@
+// Package contract says what each shape of contract means: what one more
+// request costs at the margin, what was promised and paid when, how much
+// capacity is there, the standard rate of a fixed fee, and which accounts an
+// event moves. It is the only package that tells the shapes apart, and a test
+// holds the others to it. It refuses to know balances, routes and clocks.
+package contract
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/money"
+)
+
+// PPM is one whole in parts per million.
+const PPM = 1_000_000
+
+// MarginalPPM returns the share of the price that one more request costs, in
+// parts per million. lambdaPPM is the shadow price of the contract's floor,
+// in [0, PPM]; values outside are taken as the nearest end.
+func MarginalPPM(s alliance.Shape, lambdaPPM int64) int64 {
+	switch s {
+	case alliance.SpendFloor:
+		return PPM - min(max(lambdaPPM, 0), PPM)
+	case alliance.TakeOrPay, alliance.ThroughputReserved:
+		return 0
+	}
+	return PPM
+}
+
+// Perishes reports whether capacity under the shape is lost when it is not
+// used, so that it has a scarcity price mu and no price per token.
+func Perishes(s alliance.Shape) bool {
+	switch s {
+	case alliance.TakeOrPay, alliance.ThroughputReserved:
+		return true
+	}
+	return false
+}
+
+// HasFloor reports whether the shape promises a spend, so that it has a
+// shadow price lambda and a commitment that burns down.
+func HasFloor(s alliance.Shape) bool { return s == alliance.SpendFloor }
+
+// Check returns why the fields of c do not fit its shape, or nil.
+func Check(c *alliance.Contract) error {
+	switch c.Shape {
+	case alliance.PayPerUse:
+		if len(c.Floors) > 0 || len(c.Fees) > 0 {
+			return fmt.Errorf("contract %s is %s but has floors or fees: remove them or change the shape", c.ID, c.Shape)
+		}
+	case alliance.SpendFloor:
+		if len(c.Fees) > 0 {
+			return fmt.Errorf("contract %s is %s but has fees: a spend floor has floors", c.ID, c.Shape)
+		}
+	case alliance.TakeOrPay, alliance.ThroughputReserved:
+		if len(c.Floors) > 0 {
+			return fmt.Errorf("contract %s is %s but has floors: fixed capacity has fees", c.ID, c.Shape)
+		}
+	default:
+		return fmt.Errorf("contract %s has the unknown shape %q", c.ID, c.Shape)
+	}
+	return nil
+}
+
+// FloorAt returns the floor of the interval that contains at.
+func FloorAt(c *alliance.Contract, at time.Time) (alliance.Floor, bool) {
+	for _, f := range c.Floors {
+		if f.Holds(at) {
+			return f, true
+		}
+	}
+	return alliance.Floor{}, false
+}
+
+// FeeAt returns the fixed fee of the interval that contains at.
+func FeeAt(c *alliance.Contract, at time.Time) (alliance.Fee, bool) {
+	for _, f := range c.Fees {
+		if f.Holds(at) {
+			return f, true
+		}
+	}
+	return alliance.Fee{}, false
+}
+
+// CapacityAt returns the capacity contracted at an instant, by the ramp. Both
+// are 0 outside the contract's term and before the first step.
+func CapacityAt(c *alliance.Contract, at time.Time) (chips, tokensPerMinute int64) {
+	if !c.Holds(at) {
+		return 0, 0
+	}
+	var from time.Time
+	for _, s := range c.Ramp {
+		if !s.From.After(at) && !s.From.Before(from) {
+			chips, tokensPerMinute, from = s.Chips, s.TokensPerMinute, s.From.Time
+		}
+	}
+	return chips, tokensPerMinute
+}
+
+// Shortfall returns what is owed on top of spent when the interval ends now:
+// the rest of the floor, never negative.
+func Shortfall(floor, spent money.Amount) money.Amount { return max(0, floor-spent) }

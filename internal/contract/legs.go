@@ -1,0 +1,121 @@
+package contract
+
+import "github.com/accordo-ai/accordo/internal/alliance"
+
+// Event is something that moves the accounts of a contract.
+type Event uint8
+
+// The events.
+const (
+	Usage        Event = 1 // a request was served
+	FeeAccrued   Event = 2 // time passed under a fixed fee
+	CapacityLost Event = 3 // an interval ended with capacity unused
+	FloorMissed  Event = 4 // an interval ended below its floor
+	FloorOpened  Event = 5 // an interval with a floor came into the books
+)
+
+// Class is the class of an account.
+type Class string
+
+// The classes.
+const (
+	Asset     Class = "asset"
+	Liability Class = "liability"
+	Equity    Class = "equity"
+	Revenue   Class = "revenue"
+	Expense   Class = "expense"
+	Memo      Class = "memo"
+)
+
+// Of says what an account is kept for; the ledger fills in the id.
+type Of uint8
+
+// What accounts are kept for.
+const (
+	OfPool     Of = 1
+	OfProvider Of = 2
+	OfContract Of = 3
+	OfInterval Of = 4 // the contract and the interval of its floor
+)
+
+// Account is the class, kind and object of one side of a leg.
+type Account struct {
+	Class Class
+	Kind  string
+	Of    Of
+}
+
+// Basis says what a leg's amount is.
+type Basis uint8
+
+// The bases.
+const (
+	AtPrice      Basis = 1 // tokens × the price-book entry of the cost, in currency
+	AtStandard   Basis = 2 // use of capacity × the standard rate, in currency
+	AtUse        Basis = 3 // use of capacity, in chip-seconds or burn units
+	AtCommitment Basis = 4 // tokens × the price of the cost, in open commitment
+	AtFee        Basis = 5 // the share of the fee, in currency
+	AtRest       Basis = 6 // what is left: of the clearing account, or of the floor
+	AtFloor      Basis = 7 // the floor, in open commitment
+)
+
+// Leg is one debit and its credit.
+type Leg struct {
+	Debit, Credit Account
+	Basis         Basis
+}
+
+// The accounts that contracts move.
+var (
+	compute     = Account{Expense, "compute", OfPool}
+	unused      = Account{Expense, "unused_capacity", OfPool}
+	shortfall   = Account{Expense, "shortfall", OfContract}
+	clearing    = Account{Asset, "capacity_clearing", OfPool}
+	accrued     = Account{Liability, "accrued", OfProvider}
+	payable     = Account{Liability, "payable", OfProvider}
+	commitFloor = Account{Memo, "commit_floor", OfInterval}
+	commitOpen  = Account{Memo, "commit_open", OfInterval}
+	commitUsed  = Account{Memo, "commit_used", OfInterval}
+	commitLost  = Account{Memo, "commit_lapsed", OfInterval}
+	capUsed     = Account{Memo, "capacity_used", OfPool}
+	capOpen     = Account{Memo, "capacity_open", OfPool}
+)
+
+// Legs returns what an event moves under c, for a pool billed as billing says.
+// A pool billed by the chip-second owes its provider by a usage event of the
+// pool; its requests are allocations of that bill, so they clear against
+// capacity like those of a fixed fee.
+func Legs(c *alliance.Contract, billing alliance.Billing, ev Event) []Leg {
+	switch c.Shape {
+	case alliance.PayPerUse:
+		if ev == Usage {
+			return []Leg{metered(billing)}
+		}
+	case alliance.SpendFloor:
+		switch ev {
+		case Usage:
+			return []Leg{metered(billing), {commitUsed, commitOpen, AtCommitment}}
+		case FloorOpened:
+			return []Leg{{commitOpen, commitFloor, AtFloor}}
+		case FloorMissed:
+			return []Leg{{shortfall, payable, AtRest}, {commitLost, commitOpen, AtRest}}
+		}
+	case alliance.TakeOrPay, alliance.ThroughputReserved:
+		switch ev {
+		case Usage:
+			return []Leg{{compute, clearing, AtStandard}, {capUsed, capOpen, AtUse}}
+		case FeeAccrued:
+			return []Leg{{clearing, accrued, AtFee}}
+		case CapacityLost:
+			return []Leg{{unused, clearing, AtRest}}
+		}
+	}
+	return nil
+}
+
+func metered(billing alliance.Billing) Leg {
+	if billing == alliance.BilledByChipSecond {
+		return Leg{compute, clearing, AtPrice}
+	}
+	return Leg{compute, accrued, AtPrice}
+}
