@@ -1,0 +1,3 @@
+package llama
+
+func childMain([]string) int { return 0 }
