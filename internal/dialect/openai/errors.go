@@ -1,0 +1,128 @@
+package openai
+
+import (
+	"fmt"
+	"time"
+)
+
+// The types of OpenAI's error objects.
+const (
+	TypeInvalidRequest = "invalid_request_error"
+	TypeServer         = "server_error"
+	TypeTokens         = "tokens"
+	TypeRequests       = "requests"
+	TypeQuota          = "insufficient_quota"
+)
+
+// Error is an error object of the dialect with its HTTP status. Message is
+// for people and says what to change; Param and Code may be empty (null).
+type Error struct {
+	Status  int
+	Type    string
+	Code    string
+	Param   string
+	Message string
+	// RetryAfter is sent in whole seconds, rounded up, when it is not 0.
+	RetryAfter time.Duration
+	// NoRetry tells OpenAI's SDKs that another try cannot succeed soon.
+	NoRetry bool
+}
+
+// Error returns the message.
+func (e *Error) Error() string { return e.Message }
+
+// Append appends the error object as JSON.
+func (e *Error) Append(dst []byte) []byte {
+	dst = append(dst, `{"error":{"message":`...)
+	dst = quote(dst, e.Message)
+	dst = append(dst, `,"type":`...)
+	dst = quote(dst, e.Type)
+	dst = append(dst, `,"param":`...)
+	dst = orNull(dst, e.Param)
+	dst = append(dst, `,"code":`...)
+	dst = orNull(dst, e.Code)
+	return append(dst, "}}"...)
+}
+
+// AppendEvent appends the error as the event that ends a stream.
+func (e *Error) AppendEvent(dst []byte) []byte {
+	dst = append(dst, "data: "...)
+	return append(e.Append(dst), "\n\n"...)
+}
+
+func orNull(dst []byte, s string) []byte {
+	if s == "" {
+		return append(dst, "null"...)
+	}
+	return quote(dst, s)
+}
+
+// Invalid is a 400 about one parameter of the request.
+func Invalid(param, code, format string, args ...any) *Error {
+	return &Error{Status: 400, Type: TypeInvalidRequest, Code: code, Param: param, Message: fmt.Sprintf(format, args...)}
+}
+
+// MissingKey is the answer to a request without an API key.
+func MissingKey() *Error {
+	return &Error{Status: 401, Type: TypeInvalidRequest, Message: "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."}
+}
+
+// WrongKey is the answer to a key that is not known; it never repeats the key.
+func WrongKey() *Error {
+	return &Error{Status: 401, Type: TypeInvalidRequest, Code: "invalid_api_key", Message: "Incorrect API key provided. Ask the operator of this gateway for a key, and send it whole after \"Bearer \"."}
+}
+
+// Forbidden is a refusal by policy: a right, a rollout, a plan.
+func Forbidden(code, format string, args ...any) *Error {
+	return &Error{Status: 403, Type: TypeInvalidRequest, Code: code, Message: fmt.Sprintf(format, args...), NoRetry: true}
+}
+
+// NoModel is the answer to a model that does not exist or that the key may not see.
+func NoModel(model string) *Error {
+	return &Error{Status: 404, Type: TypeInvalidRequest, Code: "model_not_found", Param: "model", Message: fmt.Sprintf("The model `%s` does not exist or you do not have access to it. GET /v1/models lists what this key may use.", clip(model, 128))}
+}
+
+// NoPath is the answer to an address that is not served.
+func NoPath(method, path string) *Error {
+	return &Error{Status: 404, Type: TypeInvalidRequest, Message: fmt.Sprintf("Invalid URL (%s %s). This gateway serves POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models and GET /v1/models/{id}.", clip(method, 16), clip(path, 128))}
+}
+
+// NoMethod is the answer to a known address with another method.
+func NoMethod(method, path, allowed string) *Error {
+	return &Error{Status: 405, Type: TypeInvalidRequest, Code: "method_not_supported", Message: fmt.Sprintf("Not allowed to %s on %s; use %s.", clip(method, 16), clip(path, 128), allowed)}
+}
+
+// Slow is the answer to a body that did not arrive in time.
+func Slow(limit time.Duration) *Error {
+	return &Error{Status: 408, Type: TypeInvalidRequest, Code: "request_timeout", Message: fmt.Sprintf("The body of the request did not arrive within %s. Send it again over a better connection, or send less.", limit)}
+}
+
+// TooLarge is the answer to a body above the limit.
+func TooLarge(limit int64) *Error {
+	return &Error{Status: 413, Type: TypeInvalidRequest, Code: "request_too_large", Message: fmt.Sprintf("The body of the request is larger than %d bytes. Shorten the conversation, or send images by address.", limit)}
+}
+
+// Server is a failure of the gateway or of what it calls: 500, 502, 503, 504.
+func Server(status int, code string, retryAfter time.Duration, format string, args ...any) *Error {
+	return &Error{Status: status, Type: TypeServer, Code: code, RetryAfter: retryAfter, Message: fmt.Sprintf(format, args...)}
+}
+
+// Limited is a 429: a rate limit when the wait is short, a spent allowance
+// when it is not. kind is TypeTokens, TypeRequests or TypeQuota.
+func Limited(kind string, wait time.Duration, format string, args ...any) *Error {
+	e := &Error{Status: 429, Type: kind, Code: "rate_limit_exceeded", RetryAfter: wait, Message: fmt.Sprintf(format, args...)}
+	if kind == TypeQuota {
+		e.Code, e.NoRetry = "insufficient_quota", true
+	}
+	return e
+}
+
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xC0 == 0x80 {
+		n--
+	}
+	return s[:n] + "…"
+}

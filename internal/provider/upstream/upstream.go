@@ -1,0 +1,242 @@
+// Package upstream calls the provider of one pool over HTTP. The address
+// comes from the alliance file only, the credential is bound to that address,
+// connections are kept alive, and nothing is followed, retried or cached. It
+// refuses to choose pools, to read answers and to decide how long to wait:
+// route, dialect and gateway do.
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// The limits of a client; Options may set others where it has a field.
+const (
+	DefaultMaxConnections = 4096
+	DefaultMaxBodyBytes   = 256 << 20
+	MaxHeaderBytes        = 64 << 10
+	DialTimeout           = 5 * time.Second
+	HandshakeTimeout      = 5 * time.Second
+	IdleTimeout           = 30 * time.Second
+	keepAlive             = 15 * time.Second
+	readBuffer            = 16 << 10
+)
+
+// Options describe one pool's provider.
+type Options struct {
+	// URL is the base address up to and including the version.
+	URL string
+	// Credential is sent as a bearer token; empty: none.
+	Credential string
+	// Dial replaces the network, for a unix socket or a server in the same
+	// process; nil: TCP. The address is the URL's host and port.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Roots are the trusted certificate authorities; nil: the system's.
+	Roots *x509.CertPool
+	// MaxConnections bounds open connections; 0: DefaultMaxConnections.
+	MaxConnections int
+	// MaxBodyBytes bounds one answer; 0: DefaultMaxBodyBytes.
+	MaxBodyBytes int64
+}
+
+// Client calls one provider. It is safe for concurrent use.
+type Client struct {
+	base       url.URL
+	host       string
+	credential []string
+	transport  *http.Transport
+	maxBody    int64
+}
+
+// New checks the options and returns a client. It does not connect.
+func New(o Options) (*Client, error) {
+	u, err := url.Parse(o.URL)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the endpoint %q is not an address: %w", o.URL, err)
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, fmt.Errorf("the endpoint %q needs the scheme https (or http on a network of your own)", o.URL)
+	case u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("the endpoint %q must be scheme, host and path only; put the credential into secret", u.Redacted())
+	case strings.ContainsAny(o.Credential, "\r\n\x00"):
+		return nil, errors.New("the credential contains a line end; write it on one line")
+	}
+	if o.MaxConnections <= 0 {
+		o.MaxConnections = DefaultMaxConnections
+	}
+	if o.MaxBodyBytes <= 0 {
+		o.MaxBodyBytes = DefaultMaxBodyBytes
+	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{Timeout: DialTimeout, KeepAlive: keepAlive}).DialContext
+	}
+	u.Path = strings.TrimSuffix(u.Path, "/")
+	c := &Client{base: *u, host: u.Host, maxBody: o.MaxBodyBytes}
+	if o.Credential != "" {
+		c.credential = []string{"Bearer " + o.Credential}
+	}
+	c.transport = &http.Transport{
+		Proxy:                  nil, // an environment variable must not move traffic
+		DialContext:            o.Dial,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots, ClientSessionCache: tls.NewLRUClientSessionCache(64)},
+		TLSHandshakeTimeout:    HandshakeTimeout,
+		MaxIdleConns:           o.MaxConnections,
+		MaxIdleConnsPerHost:    o.MaxConnections,
+		MaxConnsPerHost:        o.MaxConnections,
+		IdleConnTimeout:        IdleTimeout,
+		MaxResponseHeaderBytes: MaxHeaderBytes,
+		ReadBufferSize:         readBuffer,
+		WriteBufferSize:        readBuffer,
+		DisableCompression:     true,
+	}
+	return c, nil
+}
+
+// Close closes idle connections. Calls under way go on.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// forwarded are the client's headers that a provider may see.
+var forwarded = [...]string{"Openai-Beta", "User-Agent", "X-Stainless-Lang", "X-Stainless-Package-Version", "X-Stainless-Runtime", "X-Stainless-Runtime-Version", "X-Stainless-Os", "X-Stainless-Arch"}
+
+// Error is a call that got no answer. Sent says whether the provider may have
+// seen the request and so may bill it.
+type Error struct {
+	Kind string // a short constant: dial, tls, reset, cancelled, protocol
+	sent bool
+	err  error
+}
+
+// Error says what happened; it holds no credential.
+func (e *Error) Error() string { return "call upstream: " + e.Kind + ": " + e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.err }
+
+// Sent says whether any byte of the request may have reached the provider.
+func (e *Error) Sent() bool { return e.sent }
+
+// Cause is the Kind.
+func (e *Error) Cause() string { return e.Kind }
+
+// Send posts body to path below the base address and returns the answer's
+// header; the caller reads and closes its body, whose size is bounded. The
+// pieces must not change before the answer's body is closed. ctx cancels the
+// call at any point. Redirects are returned as they are.
+func (c *Client) Send(ctx context.Context, path, attempt, requestID string, client http.Header, body [][]byte) (*http.Response, error) {
+	p := &pieces{list: body}
+	for _, b := range body {
+		p.left += int64(len(b))
+	}
+	u := c.base
+	u.Path += path
+	h := make(http.Header, 8)
+	for _, name := range forwarded {
+		if v := client[name]; len(v) == 1 {
+			h[name] = v
+		}
+	}
+	if h["User-Agent"] == nil {
+		h["User-Agent"] = []string{"accordo"}
+	}
+	h["Content-Type"] = []string{"application/json"}
+	h["X-Accordo-Attempt"] = []string{attempt}
+	h["X-Request-Id"] = []string{requestID}
+	if c.credential != nil {
+		h["Authorization"] = c.credential
+	}
+	r := (&http.Request{Method: http.MethodPost, URL: &u, Host: c.host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h, Body: p, ContentLength: p.left}).WithContext(ctx)
+	length := p.left
+	r.GetBody = func() (io.ReadCloser, error) { return &pieces{list: body, left: length}, nil }
+	resp, err := c.transport.RoundTrip(r)
+	if err != nil {
+		return nil, classify(ctx, err, p.read.Load())
+	}
+	if enc := resp.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		resp.Body.Close()
+		return nil, &Error{"protocol", true, fmt.Errorf("the answer is encoded as %q, which was not asked for", enc)}
+	}
+	resp.Body = &bounded{ReadCloser: resp.Body, left: c.maxBody}
+	return resp, nil
+}
+
+func classify(ctx context.Context, err error, sent bool) *Error {
+	var op *net.OpError
+	var cert *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	kind := "reset"
+	switch {
+	case ctx.Err() != nil:
+		kind = "cancelled"
+	case errors.As(err, &cert), errors.As(err, &record), strings.Contains(err.Error(), "tls: "):
+		kind = "tls"
+	case errors.As(err, &op) && op.Op == "dial", !sent:
+		kind, sent = "dial", false
+	case strings.Contains(err.Error(), "malformed"):
+		kind = "protocol"
+	}
+	return &Error{kind, sent, err}
+}
+
+// pieces reads a list of byte slices and notes whether anyone began to.
+type pieces struct {
+	list [][]byte
+	left int64
+	read atomic.Bool
+}
+
+// Read reads the next bytes.
+func (p *pieces) Read(dst []byte) (n int, err error) {
+	p.read.Store(true)
+	for n < len(dst) && len(p.list) > 0 {
+		k := copy(dst[n:], p.list[0])
+		n += k
+		if k == len(p.list[0]) {
+			p.list = p.list[1:]
+		} else {
+			p.list = append([][]byte{p.list[0][k:]}, p.list[1:]...)
+		}
+	}
+	if n == 0 && len(dst) > 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// Close does nothing: the slices are the caller's.
+func (p *pieces) Close() error { return nil }
+
+// ErrTooLarge reports an answer above the limit.
+var ErrTooLarge = errors.New("the answer of the provider is too large")
+
+type bounded struct {
+	io.ReadCloser
+	left int64
+}
+
+// Read fails once more than the limit was read.
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		var one [1]byte
+		n, err := b.ReadCloser.Read(one[:])
+		if n > 0 {
+			return 0, ErrTooLarge
+		}
+		return 0, err
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
+	return n, err
+}
