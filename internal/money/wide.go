@@ -1,7 +1,9 @@
 package money
 
 import (
+	"encoding/binary"
 	"math"
+	"math/big"
 	"math/bits"
 )
 
@@ -100,4 +102,16 @@ func (c *Carry) Take(n Wide, divisor int64) (a Amount, ok bool) {
 	}
 	c.Remainder = r
 	return Amount(q), true
+}
+
+// Append adds the 16 bytes of w to dst, big-endian two's complement.
+func (w Wide) Append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, uint64(w.hi))
+	return binary.BigEndian.AppendUint64(dst, w.lo)
+}
+
+// String renders w in decimal.
+func (w Wide) String() string {
+	n := new(big.Int).Lsh(big.NewInt(w.hi), 64)
+	return n.Add(n, new(big.Int).SetUint64(w.lo)).String()
 }

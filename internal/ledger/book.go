@@ -1,0 +1,261 @@
+package ledger
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"slices"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/usage"
+)
+
+// Limits of what a book keeps in memory for speed; passing them costs time,
+// never correctness.
+const (
+	MaxFlows = 1 << 16
+	MaxTerms = 64
+)
+
+// CarryKey names one carried remainder: all entries between two accounts at
+// one price share it, whatever their batch, month or terms.
+type CarryKey struct {
+	Debit   AccountID
+	Credit  AccountID
+	Price   string
+	Divisor int64
+}
+
+// Carry is a carried remainder in [0, Divisor).
+type Carry struct {
+	CarryKey
+	Remainder int64
+}
+
+// OpenIntent is an intent whose outcome is not in the books yet.
+type OpenIntent struct {
+	Sequence uint64         `json:"sequence"`
+	At       int64          `json:"at"`
+	Intent   *record.Intent `json:"intent"`
+}
+
+// Located says where in the journal a request stands. Outcome is 0 for a
+// refusal, whose record is Intent.
+type Located struct {
+	Request string
+	Intent  uint64
+	Outcome uint64
+}
+
+// Head is how far the books are.
+type Head struct {
+	Node  string `json:"node"`
+	Batch uint64 `json:"batch"` // last batch, 0 for empty books
+	Last  uint64 `json:"last"`  // last record of the journal that is posted
+	At    int64  `json:"at"`
+	Hash  Digest `json:"hash"`
+	Terms string `json:"terms"` // hash of the terms of the last intent posted
+}
+
+// State is all that a Book needs to go on after the batch that Head names.
+type State struct {
+	Head     Head
+	Balances []Balance
+	Carries  []Carry
+	Open     []OpenIntent
+}
+
+// Step is one batch with what it changed: a store writes it at once or not at
+// all.
+type Step struct {
+	Batch    Batch
+	Head     Head
+	Balances []Balance    // new values of the balances that changed
+	Carries  []Carry      // new values of the carries that changed
+	Opened   []OpenIntent // intents that wait for their outcome
+	Closed   []uint64     // intents of earlier batches that got it
+	Requests []Located
+}
+
+// Errors of Post that a caller tells apart.
+var (
+	// ErrSequence reports records that do not follow the books.
+	ErrSequence = errors.New("the records do not follow the books")
+	// ErrTerms reports terms that an intent names and that cannot be had.
+	ErrTerms = errors.New("the terms of an intent are missing")
+)
+
+// Book holds balances, carries and open intents, and posts batches. It has no
+// locks: one goroutine owns it.
+type Book struct {
+	load     func(hash string) (*alliance.Alliance, error)
+	head     Head
+	balances map[AccountID]Balance
+	carries  map[CarryKey]int64
+	open     map[uint64]OpenIntent
+
+	terms map[string]*Terms
+	flows map[flowKey]*postedFlow
+	slots map[Key]*slot
+	round uint64 // counts calls of Post: a slot of an older round is empty
+	buf   []byte
+}
+
+// flowKey is what requests of one flow have in common.
+type flowKey struct {
+	terms, tenant, plan, channel, model, variant, pool, costPrice, salePrice string
+}
+
+type postedFlow struct {
+	*flow
+	slots []*slot // one per rule of flow.served
+}
+
+// slot gathers the lines of one entry during one call of Post.
+type slot struct {
+	key         Key
+	divisor     int64
+	round       uint64
+	numerator   money.Wide
+	tokens      usage.Vector
+	lines       int64
+	first, last uint64
+	from, until int64
+	digest      hash.Hash
+}
+
+// New returns empty books. terms returns the version of the terms that has
+// the hash; it is called once per version and its error is passed on.
+func New(terms func(hash string) (*alliance.Alliance, error)) *Book {
+	return Resume(State{}, terms)
+}
+
+// Resume returns the books as a store kept them.
+func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book {
+	b := &Book{
+		load: terms, head: s.Head,
+		balances: make(map[AccountID]Balance, len(s.Balances)), carries: make(map[CarryKey]int64, len(s.Carries)),
+		open: make(map[uint64]OpenIntent, len(s.Open)), terms: map[string]*Terms{},
+		flows: map[flowKey]*postedFlow{}, slots: map[Key]*slot{},
+	}
+	for _, v := range s.Balances {
+		b.balances[v.Account] = v
+	}
+	for _, v := range s.Carries {
+		b.carries[v.CarryKey] = v.Remainder
+	}
+	for _, v := range s.Open {
+		b.open[v.Sequence] = v
+	}
+	return b
+}
+
+// Head returns how far the books are.
+func (b *Book) Head() Head { return b.head }
+
+// Terms returns the version of the terms that has the hash.
+func (b *Book) Terms(hash string) (*Terms, error) {
+	if t := b.terms[hash]; t != nil {
+		return t, nil
+	}
+	a, err := b.load(hash)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrTerms, hash, err)
+	}
+	if a.Hash != hash {
+		return nil, fmt.Errorf("%w: asked for %s, got %s", ErrTerms, hash, a.Hash)
+	}
+	if len(b.terms) >= MaxTerms {
+		clear(b.terms)
+	}
+	t := NewTerms(a)
+	b.terms[hash] = t
+	return t, nil
+}
+
+// Balance returns the debits less the credits of an account, 0 for one that
+// was never posted.
+func (b *Book) Balance(a AccountID) money.Amount { return b.balances[a].Amount }
+
+// Balances returns all accounts by path.
+func (b *Book) Balances() []Balance {
+	list := make([]Balance, 0, len(b.balances))
+	for _, v := range b.balances {
+		list = append(list, v)
+	}
+	slices.SortFunc(list, func(x, y Balance) int { return cmp.Compare(x.Account, y.Account) })
+	return list
+}
+
+// State returns all of the book, in a fixed order.
+func (b *Book) State() State {
+	s := State{Head: b.head, Balances: b.Balances()}
+	for k, v := range b.carries {
+		s.Carries = append(s.Carries, Carry{k, v})
+	}
+	slices.SortFunc(s.Carries, compareCarries)
+	for _, v := range b.open {
+		s.Open = append(s.Open, v)
+	}
+	slices.SortFunc(s.Open, func(x, y OpenIntent) int { return cmp.Compare(x.Sequence, y.Sequence) })
+	return s
+}
+
+// TrialBalance adds up balances per asset, by name of the asset.
+func TrialBalance(balances []Balance) []Total {
+	totals := map[Asset]*Total{}
+	for _, v := range balances {
+		t := totals[v.Asset]
+		if t == nil {
+			t = &Total{Asset: v.Asset}
+			totals[v.Asset] = t
+		}
+		if v.Amount > 0 {
+			t.Debits += v.Amount
+		} else {
+			t.Credits -= v.Amount
+		}
+	}
+	list := make([]Total, 0, len(totals))
+	for _, t := range totals {
+		list = append(list, *t)
+	}
+	slices.SortFunc(list, func(x, y Total) int { return cmp.Compare(x.Asset, y.Asset) })
+	return list
+}
+
+func compareCarries(x, y Carry) int {
+	return cmp.Or(cmp.Compare(x.Debit, y.Debit), cmp.Compare(x.Credit, y.Credit), cmp.Compare(x.Price, y.Price), cmp.Compare(x.Divisor, y.Divisor))
+}
+
+// slot returns the slot of a key, made on demand.
+func (b *Book) slot(k Key, divisor int64) *slot {
+	s := b.slots[k]
+	if s == nil || s.divisor != divisor {
+		s = &slot{key: k, divisor: divisor, digest: sha256.New()}
+		b.slots[k] = s
+	}
+	return s
+}
+
+// flow returns how an intent is posted, from memory where it can.
+func (b *Book) flow(in *record.Intent, at int64) (*postedFlow, error) {
+	k := flowKey{in.Terms, in.Tenant, in.Plan, in.Channel, in.Model, in.Variant, in.Pool, in.CostPrice, in.SalePrice}
+	if f := b.flows[k]; f != nil && f.from <= at && at < f.until {
+		return f, nil
+	}
+	t, err := b.Terms(in.Terms)
+	if err != nil {
+		return nil, err
+	}
+	f := &postedFlow{flow: t.flow(in, at)}
+	for i := range f.served {
+		f.slots = append(f.slots, b.slot(f.served[i].key, f.served[i].divisor))
+	}
+	b.flows[k] = f
+	return f, nil
+}

@@ -1,0 +1,161 @@
+package ledger
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"strconv"
+
+	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/usage"
+)
+
+// Kind says what an entry is; its values are part of the format.
+type Kind uint8
+
+// The kinds of entry.
+const (
+	Cost       Kind = 1 // what the operator owes or uses up for requests served
+	Sale       Kind = 2 // what customers owe the operator
+	Wholesale  Kind = 3 // what a party that sells the plan owes the operator
+	Tokens     Kind = 4 // tokens bought from a pool and served under a plan
+	Commitment Kind = 5 // open commitment used
+	Capacity   Kind = 6 // chip-seconds or burn units used of fixed capacity
+	Suspense   Kind = 7 // one attempt that may be owed, at its estimate
+	Opening    Kind = 8 // a floor that came into the books or was amended
+)
+
+var kindNames = [...]string{"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening"}
+
+// String names the kind.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) && k > 0 {
+		return kindNames[k]
+	}
+	return "kind " + strconv.Itoa(int(k))
+}
+
+// MarshalText renders the kind's name.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// Key is what the lines of one entry have in common.
+type Key struct {
+	Kind     Kind      `json:"kind"`
+	Debit    AccountID `json:"debit"`
+	Credit   AccountID `json:"credit"`
+	Asset    Asset     `json:"asset"`
+	Price    string    `json:"price,omitempty"`    // id of the price version, or contract@interval for a standard rate
+	Contract string    `json:"contract,omitempty"` // contract that the entry retires, uses or owes under
+	Terms    string    `json:"terms"`              // hash of the terms that rated it
+	Period   int32     `json:"period"`             // civil month of the requests in UTC, as YYYYMM
+	Ref      string    `json:"ref,omitempty"`      // attempt id of a suspense entry
+}
+
+// Digest is a SHA-256.
+type Digest [sha256.Size]byte
+
+// String renders the digest in hex.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText renders the digest in hex.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// Entry moves Amount of one asset from the credit to the debit account. It
+// sums the lines of one batch that share a Key and cites them: the range of
+// the journal that holds their outcomes, and the digest of their bytes. An
+// entry whose Amount rounds to nothing is kept, so that every outcome that is
+// owed stands in an entry.
+type Entry struct {
+	Key
+	Amount money.Amount `json:"amount"`
+	// Remainder is the carry after the entry, in [0, Divisor); Divisor turns
+	// numerators into units of the asset. Σ numerators of the lines =
+	// Amount × Divisor + Remainder - the Remainder before.
+	Remainder int64        `json:"remainder"`
+	Divisor   int64        `json:"divisor"`
+	Lines     int64        `json:"lines"`
+	Tokens    usage.Vector `json:"tokens"`
+	First     uint64       `json:"first"` // first and last sequence of its outcomes
+	Last      uint64       `json:"last"`
+	From      int64        `json:"from"` // earliest and latest intent, nanoseconds since 1970 UTC
+	Until     int64        `json:"until"`
+	Digest    Digest       `json:"digest"`
+}
+
+// Batch is what the records between two marks of one node's journal became.
+type Batch struct {
+	Sequence uint64 `json:"sequence"` // from 1
+	Node     string `json:"node"`
+	First    uint64 `json:"first"` // first and last record, the last being the mark
+	Last     uint64 `json:"last"`
+	At       int64  `json:"at"` // time of the mark, nanoseconds since 1970 UTC: when the books knew
+	Served   int64  `json:"served"`
+	Unserved int64  `json:"unserved"`
+	Suspense int64  `json:"suspense"`
+	// Unmatched are outcomes that had no open intent: a second outcome of an
+	// attempt, or one whose intent is missing. They post nothing.
+	Unmatched []uint64 `json:"unmatched,omitempty"`
+	Entries   []Entry  `json:"entries"`
+	Prev      Digest   `json:"prev"` // hash of the batch before, zero for the first
+	Hash      Digest   `json:"hash"` // of Canonical
+}
+
+// batchVersion is the first byte of a batch's canonical form.
+const batchVersion = 1
+
+// Canonical appends the canonical bytes of the batch to dst, as
+// docs/format/books.md says. They include Prev, so their hash chains.
+func (b *Batch) Canonical(dst []byte) []byte {
+	dst = append(dst, batchVersion)
+	dst = appendString(dst, b.Node)
+	for _, v := range [...]uint64{b.Sequence, b.First, b.Last, uint64(b.At), uint64(b.Served), uint64(b.Unserved), uint64(b.Suspense), uint64(len(b.Unmatched))} {
+		dst = binary.AppendUvarint(dst, v)
+	}
+	for _, v := range b.Unmatched {
+		dst = binary.AppendUvarint(dst, v)
+	}
+	dst = append(dst, b.Prev[:]...)
+	dst = binary.AppendUvarint(dst, uint64(len(b.Entries)))
+	for i := range b.Entries {
+		dst = b.Entries[i].canonical(dst)
+	}
+	return dst
+}
+
+// Sum returns the hash that the batch must have.
+func (b *Batch) Sum() Digest { return sha256.Sum256(b.Canonical(nil)) }
+
+func (e *Entry) canonical(dst []byte) []byte {
+	dst = append(dst, byte(e.Kind))
+	for _, s := range [...]string{string(e.Debit), string(e.Credit), string(e.Asset), e.Price, e.Contract, e.Terms, e.Ref} {
+		dst = appendString(dst, s)
+	}
+	for _, v := range [...]int64{int64(e.Period), int64(e.Amount), e.Remainder, e.Divisor, e.Lines, e.From, e.Until} {
+		dst = binary.AppendVarint(dst, v)
+	}
+	dst = appendVector(dst, e.Tokens)
+	dst = binary.AppendUvarint(dst, e.First)
+	dst = binary.AppendUvarint(dst, e.Last)
+	return append(dst, e.Digest[:]...)
+}
+
+func compareKeys(a, b Key) int {
+	return cmp.Or(
+		cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Debit, b.Debit), cmp.Compare(a.Credit, b.Credit),
+		cmp.Compare(a.Asset, b.Asset), cmp.Compare(a.Price, b.Price), cmp.Compare(a.Contract, b.Contract),
+		cmp.Compare(a.Terms, b.Terms), cmp.Compare(a.Period, b.Period), cmp.Compare(a.Ref, b.Ref))
+}
+
+func appendString(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+func appendVector(dst []byte, v usage.Vector) []byte {
+	for _, n := range [...]int64{v.UncachedInput, v.CacheRead, v.CacheWrite, v.Output, v.Reasoning} {
+		dst = binary.AppendVarint(dst, n)
+	}
+	return dst
+}
+
+func integer(n int64) string { return strconv.FormatInt(n, 10) }

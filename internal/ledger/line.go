@@ -1,0 +1,122 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/usage"
+)
+
+// Line is the exact share of one attempt in the books: the same code posts
+// batches, so lines add up to their entries without a difference.
+type Line struct {
+	Request  string           `json:"request"`
+	Attempt  record.AttemptID `json:"attempt"`
+	Intent   uint64           `json:"intent"`  // sequence of the intent
+	Outcome  uint64           `json:"outcome"` // and of the outcome
+	At       int64            `json:"at"`      // of the intent, nanoseconds since 1970 UTC
+	Tokens   usage.Vector     `json:"tokens"`
+	Postings []Posting        `json:"postings"`
+	// Suspense says why the attempt is suspense, or is empty.
+	Suspense string `json:"suspense,omitempty"`
+	// Note says what is unknown about a line that is posted all the same.
+	Note string `json:"note,omitempty"`
+}
+
+// Posting is one entry's share of a line: Numerator ÷ Divisor units of the
+// asset, not rounded.
+type Posting struct {
+	Key
+	Rates     *alliance.Rates `json:"rates,omitempty"` // per million tokens, where tokens are priced
+	Numerator money.Wide      `json:"-"`
+	Divisor   int64           `json:"divisor"`
+}
+
+// Amount is the posting alone, rounded down: for display, never for sums.
+func (p *Posting) Amount() money.Amount {
+	q, _, _ := p.Numerator.FloorDiv(p.Divisor)
+	return money.Amount(q)
+}
+
+// ErrMismatch reports an outcome that does not belong to the intent given with it.
+var ErrMismatch = errors.New("the outcome is not of this intent")
+
+// LineOf returns the exact line of one attempt. An attempt that is known not
+// to be billed has a line without postings.
+func LineOf(intent, outcome *record.Record, t *Terms) (Line, error) {
+	in, out := intent.Intent, outcome.Outcome
+	if in == nil || out == nil || out.Intent != intent.Sequence {
+		return Line{}, ErrMismatch
+	}
+	if in.Terms != t.Hash {
+		return Line{}, fmt.Errorf("intent %d was made under the terms %s: these are %s", intent.Sequence, in.Terms, t.Hash)
+	}
+	l := Line{Request: in.Request, Attempt: in.Attempt, Intent: intent.Sequence, Outcome: outcome.Sequence, At: intent.At, Tokens: out.Usage}
+	f := t.flow(in, intent.At)
+	why, owed := suspend(f, out)
+	switch {
+	case !owed:
+	case why != "":
+		l.Suspense = why
+		k := f.suspense.key
+		k.Ref = string(in.Attempt)
+		l.Postings = []Posting{f.suspense.posting(k, billable(out.Usage))}
+	default:
+		hasCost := false
+		for i := range f.served {
+			hasCost = hasCost || f.served[i].key.Kind == Cost
+			l.Postings = append(l.Postings, f.served[i].posting(f.served[i].key, out.Usage))
+		}
+		if !hasCost {
+			l.Note = NoStandardRate
+		}
+	}
+	return l, nil
+}
+
+func (r *rule) posting(k Key, u usage.Vector) Posting {
+	p := Posting{Key: k, Numerator: r.numerator(u), Divisor: r.divisor}
+	if r.basis == byRates && k.Price != "" {
+		rates := r.rates
+		p.Rates = &rates
+	}
+	return p
+}
+
+// suspend says whether anything may be owed for an outcome, and why it is
+// suspense if it is.
+func suspend(f *flow, out *record.Outcome) (why string, owed bool) {
+	switch out.Status {
+	case record.Unserved:
+		return "", false
+	case record.Served:
+		if out.Usage.Check() != nil {
+			return BadTokens, true
+		}
+		return f.why, true
+	}
+	if out.Reason != "" {
+		return out.Reason, true
+	}
+	return "outcome_unknown", true
+}
+
+// billable returns the part of an estimate that can be rated: counts outside
+// their bounds are taken as the nearest bound.
+func billable(u usage.Vector) usage.Vector {
+	clamp := func(n int64) int64 { return min(max(n, 0), usage.MaxTokens) }
+	return usage.Vector{UncachedInput: clamp(u.UncachedInput), CacheRead: clamp(u.CacheRead), CacheWrite: clamp(u.CacheWrite), Output: clamp(u.Output), Reasoning: clamp(u.Reasoning)}
+}
+
+// appendLine adds the canonical bytes of one line of an entry to dst.
+func appendLine(dst []byte, intent, outcome uint64, attempt record.AttemptID, u usage.Vector, n money.Wide) []byte {
+	dst = binary.AppendUvarint(dst, outcome)
+	dst = binary.AppendUvarint(dst, intent)
+	dst = appendString(dst, string(attempt))
+	dst = appendVector(dst, u)
+	return n.Append(dst)
+}

@@ -1,0 +1,330 @@
+package ledger
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/usage"
+)
+
+// Post makes one batch from the records that follow the books, up to and
+// including a mark. It changes the book wholly or, when it returns an error,
+// not at all. The records are not kept.
+func (b *Book) Post(records []record.Record) (Step, error) {
+	if err := b.follows(records); err != nil {
+		return Step{}, err
+	}
+	if len(b.flows) > MaxFlows || len(b.slots) > 4*MaxFlows {
+		clear(b.flows)
+		clear(b.slots)
+	}
+	b.round++
+	mark := records[len(records)-1]
+	p := posting{b: b, records: records, answered: make([]bool, len(records)), closed: map[uint64]bool{}}
+	p.step.Head = Head{Node: b.head.Node, Batch: b.head.Batch + 1, Last: mark.Sequence, At: mark.At, Terms: b.head.Terms}
+	p.step.Batch = Batch{Sequence: b.head.Batch + 1, First: records[0].Sequence, Last: mark.Sequence, At: mark.At, Prev: b.head.Hash}
+	for i := range records {
+		if err := p.take(i); err != nil {
+			return Step{}, err
+		}
+	}
+	if err := p.entries(); err != nil {
+		return Step{}, err
+	}
+	p.stillOpen()
+	p.step.Batch.Node = p.step.Head.Node
+	b.buf = p.step.Batch.Canonical(b.buf[:0])
+	p.step.Batch.Hash = sha256.Sum256(b.buf)
+	p.step.Head.Hash = p.step.Batch.Hash
+	b.apply(&p.step)
+	return p.step, nil
+}
+
+// follows checks that records are what comes next: without gaps, with one
+// mark, at the end.
+func (b *Book) follows(records []record.Record) error {
+	if len(records) == 0 {
+		return fmt.Errorf("%w: there are none", ErrSequence)
+	}
+	for i := range records {
+		if want := b.head.Last + 1 + uint64(i); records[i].Sequence != want {
+			return fmt.Errorf("%w: record %d stands where %d must", ErrSequence, records[i].Sequence, want)
+		}
+		if last := i == len(records)-1; last != (records[i].Kind == record.KindMark) {
+			return fmt.Errorf("%w: a batch ends with its only mark, record %d", ErrSequence, records[i].Sequence)
+		}
+	}
+	return nil
+}
+
+func (b *Book) apply(s *Step) {
+	b.head = s.Head
+	for _, v := range s.Balances {
+		b.balances[v.Account] = v
+	}
+	for _, v := range s.Carries {
+		b.carries[v.CarryKey] = v.Remainder
+	}
+	for _, v := range s.Opened {
+		b.open[v.Sequence] = v
+	}
+	for _, v := range s.Closed {
+		delete(b.open, v)
+	}
+}
+
+// posting is one call of Post under way.
+type posting struct {
+	b        *Book
+	records  []record.Record
+	answered []bool          // by position: the intent has its outcome
+	closed   map[uint64]bool // intents of earlier batches that got their outcome
+	touched  []*slot
+	suspense []Entry
+	pending  []money.Wide // numerators of suspense, by position
+	step     Step
+	balances map[AccountID]Balance
+	carries  map[CarryKey]int64
+}
+
+func (p *posting) take(i int) error {
+	r := &p.records[i]
+	switch {
+	case r.Kind == record.KindIntent && r.Intent != nil:
+		p.step.Head.Terms = r.Intent.Terms
+	case r.Kind == record.KindStart && r.Start != nil:
+		p.step.Head.Node = r.Start.Node
+	case r.Kind == record.KindRefusal && r.Refusal != nil:
+		p.step.Requests = append(p.step.Requests, Located{Request: r.Refusal.Request, Intent: r.Sequence})
+	case r.Kind == record.KindOutcome && r.Outcome != nil:
+		return p.outcome(i, r)
+	}
+	return nil
+}
+
+// intent finds the open intent of an outcome and closes it.
+func (p *posting) intent(i int, out *record.Outcome) (in *record.Intent, at int64) {
+	first := p.records[0].Sequence
+	if out.Intent < first {
+		open, ok := p.b.open[out.Intent]
+		if !ok || p.closed[out.Intent] || open.Intent.Attempt != out.Attempt {
+			return nil, 0
+		}
+		p.closed[out.Intent] = true
+		p.step.Closed = append(p.step.Closed, out.Intent)
+		return open.Intent, open.At
+	}
+	at64 := out.Intent - first
+	if at64 >= uint64(i) || p.answered[at64] {
+		return nil, 0
+	}
+	r := &p.records[at64]
+	if r.Intent == nil || r.Intent.Attempt != out.Attempt {
+		return nil, 0
+	}
+	p.answered[at64] = true
+	return r.Intent, r.At
+}
+
+func (p *posting) outcome(i int, r *record.Record) error {
+	out := r.Outcome
+	in, at := p.intent(i, out)
+	if in == nil {
+		p.step.Batch.Unmatched = append(p.step.Batch.Unmatched, r.Sequence)
+		return nil
+	}
+	f, err := p.b.flow(in, at)
+	if err != nil {
+		return fmt.Errorf("post the outcome %d: %w", r.Sequence, err)
+	}
+	p.step.Requests = append(p.step.Requests, Located{in.Request, out.Intent, r.Sequence})
+	why, owed := suspend(f.flow, out)
+	switch {
+	case !owed:
+		p.step.Batch.Unserved++
+	case why != "":
+		p.step.Batch.Suspense++
+		p.suspend(f, in, at, r)
+	default:
+		p.step.Batch.Served++
+		for j := range f.served {
+			p.add(f.slots[j], f.served[j].numerator(out.Usage), in.Attempt, at, r)
+		}
+	}
+	return nil
+}
+
+// add puts one line into the slot of its entry.
+func (p *posting) add(s *slot, n money.Wide, attempt record.AttemptID, at int64, r *record.Record) {
+	if s.round != p.b.round {
+		s.round, s.numerator, s.tokens, s.lines = p.b.round, money.Wide{}, usage.Vector{}, 0
+		s.first, s.from, s.until = r.Sequence, at, at
+		s.digest.Reset()
+		p.touched = append(p.touched, s)
+	}
+	s.numerator, s.tokens = s.numerator.Add(n), s.tokens.Add(r.Outcome.Usage)
+	s.lines++
+	s.last, s.from, s.until = r.Sequence, min(s.from, at), max(s.until, at)
+	p.b.buf = appendLine(p.b.buf[:0], r.Outcome.Intent, r.Sequence, attempt, r.Outcome.Usage, n)
+	s.digest.Write(p.b.buf)
+}
+
+// suspend makes the entry of one attempt that may be owed. It stands alone,
+// so that an invoice line or the estimate can close it.
+func (p *posting) suspend(f *postedFlow, in *record.Intent, at int64, r *record.Record) {
+	u := billable(r.Outcome.Usage)
+	n := f.suspense.numerator(u)
+	k := f.suspense.key
+	k.Ref = string(in.Attempt)
+	p.b.buf = appendLine(p.b.buf[:0], r.Outcome.Intent, r.Sequence, in.Attempt, u, n)
+	p.suspense = append(p.suspense, Entry{
+		Key: k, Divisor: f.suspense.divisor, Lines: 1, Tokens: u, First: r.Sequence, Last: r.Sequence,
+		From: at, Until: at, Digest: sha256.Sum256(p.b.buf),
+	})
+	p.pending = append(p.pending, n)
+}
+
+// entries rounds what was gathered, in the order of the keys, and moves the
+// balances.
+func (p *posting) entries() error {
+	type unrounded struct {
+		Entry
+		n money.Wide
+	}
+	list := make([]unrounded, 0, len(p.touched)+len(p.suspense)+2)
+	for _, s := range p.touched {
+		e := Entry{Key: s.key, Divisor: s.divisor, Lines: s.lines, Tokens: s.tokens, First: s.first, Last: s.last, From: s.from, Until: s.until}
+		s.digest.Sum(e.Digest[:0])
+		list = append(list, unrounded{e, s.numerator})
+	}
+	for i, e := range p.suspense {
+		list = append(list, unrounded{e, p.pending[i]})
+	}
+	openings, err := p.openings()
+	if err != nil {
+		return err
+	}
+	for _, e := range openings {
+		list = append(list, unrounded{e, money.WideOf(int64(e.Amount))})
+	}
+	slices.SortFunc(list, func(x, y unrounded) int {
+		return cmp.Or(compareKeys(x.Key, y.Key), cmp.Compare(x.First, y.First))
+	})
+	p.balances, p.carries = map[AccountID]Balance{}, map[CarryKey]int64{}
+	p.step.Batch.Entries = make([]Entry, len(list))
+	for i := range list {
+		if err := p.round(&list[i].Entry, list[i].n); err != nil {
+			return err
+		}
+		p.step.Batch.Entries[i] = list[i].Entry
+	}
+	for _, v := range p.balances {
+		p.step.Balances = append(p.step.Balances, v)
+	}
+	slices.SortFunc(p.step.Balances, func(x, y Balance) int { return cmp.Compare(x.Account, y.Account) })
+	for k, v := range p.carries {
+		p.step.Carries = append(p.step.Carries, Carry{k, v})
+	}
+	slices.SortFunc(p.step.Carries, compareCarries)
+	return nil
+}
+
+// round turns a numerator into the entry's amount, once, and moves both accounts.
+func (p *posting) round(e *Entry, n money.Wide) error {
+	k := CarryKey{e.Debit, e.Credit, e.Price, e.Divisor}
+	rest, ok := p.carries[k]
+	if !ok {
+		rest = p.b.carries[k]
+	}
+	carry := money.Carry{Remainder: rest}
+	if e.Amount, ok = carry.Take(n, e.Divisor); !ok {
+		return fmt.Errorf("entry %s of %s: %w", e.Kind, e.Debit, money.ErrRange)
+	}
+	e.Remainder = carry.Remainder
+	if e.Divisor > 1 {
+		p.carries[k] = carry.Remainder
+	}
+	return cmp.Or(p.move(e.Debit, e.Asset, e.Amount), p.move(e.Credit, e.Asset, -e.Amount))
+}
+
+// errAsset is a broken invariant: an account has one asset.
+var errAsset = errors.New("an account would hold two assets")
+
+func (p *posting) move(a AccountID, asset Asset, amount money.Amount) error {
+	v, ok := p.balances[a]
+	if !ok {
+		if v, ok = p.b.balances[a]; !ok {
+			v = Balance{Account: a, Asset: asset}
+		}
+	}
+	if v.Asset != asset {
+		return fmt.Errorf("%w: %s has %s, not %s", errAsset, a, v.Asset, asset)
+	}
+	sum, err := v.Amount.Add(amount)
+	if err != nil {
+		return fmt.Errorf("balance of %s: %w", a, err)
+	}
+	v.Amount = sum
+	p.balances[a] = v
+	return nil
+}
+
+// openings brings the floors into the books that this batch or an earlier one
+// retires, as the terms of the last intent state them: the first time whole,
+// after an amendment by the difference.
+func (p *posting) openings() ([]Entry, error) {
+	if p.step.Head.Terms == "" {
+		return nil, nil
+	}
+	t, err := p.b.Terms(p.step.Head.Terms)
+	if err != nil {
+		return nil, err
+	}
+	used := map[AccountID]bool{}
+	for _, s := range p.touched {
+		if s.key.Kind == Commitment {
+			used[s.key.Credit] = true
+		}
+	}
+	var list []Entry
+	for i := range t.alliance.Contracts {
+		c := &t.alliance.Contracts[i]
+		for _, leg := range contract.Legs(c, "", contract.FloorOpened) {
+			for _, f := range c.Floors {
+				debit, credit := interval(t, leg.Debit, c, f), interval(t, leg.Credit, c, f)
+				booked := -p.b.balances[credit].Amount
+				if booked == f.Amount || booked == 0 && !used[debit] {
+					continue
+				}
+				mark := p.records[len(p.records)-1].Sequence
+				list = append(list, Entry{
+					Key: Key{Kind: Opening, Debit: debit, Credit: credit, Asset: commitAsset(t, c), Contract: string(c.ID),
+						Terms: t.Hash, Period: int32(f.From.Year()*100 + int(f.From.Month()))},
+					Amount: f.Amount - booked, Divisor: 1, First: mark, Last: mark,
+					From: f.From.UnixNano(), Until: f.From.UnixNano(), Digest: sha256.Sum256(nil),
+				})
+			}
+		}
+	}
+	return list, nil
+}
+
+// stillOpen lists the intents of this batch that wait for their outcome. What
+// the decision considered is left to the journal.
+func (p *posting) stillOpen() {
+	for i := range p.records {
+		r := &p.records[i]
+		if r.Intent == nil || p.answered[i] {
+			continue
+		}
+		in := *r.Intent
+		in.Considered = nil
+		p.step.Opened = append(p.step.Opened, OpenIntent{r.Sequence, r.At, &in})
+	}
+}
