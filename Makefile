@@ -1,0 +1,32 @@
+# Accordo. `make up` builds, fetches the model and serves; `make test` tests.
+GO      ?= go
+BIN     := bin/accordo
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unversioned)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+ARGS    ?=
+
+export CGO_ENABLED ?= 0
+
+.PHONY: build up test check bench deps fuzz clean
+
+build: ## bin/accordo
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/accordo
+
+up: build ## build, fetch engine and weights once, serve the example
+	@$(BIN) up $(ARGS)
+
+deps: build ## what the tests need besides Go: engine, weights, SDKs, browser
+	@scripts/deps.sh
+
+test: deps ## every test, with the race detector where a C compiler is found
+	@scripts/test.sh
+
+check: ## formatting, vet, staticcheck, vulnerabilities, tidy
+	@scripts/check.sh
+
+bench: build ## benchmarks, as ratios to a baseline of the same run
+	@scripts/bench.sh
+
+clean:
+	rm -rf bin build

@@ -1,0 +1,98 @@
+// Command accordo runs the gateway and reads its books. This package only
+// parses the command line and maps errors to exit codes; internal/app does
+// the work.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/accordo-ai/accordo/internal/app"
+)
+
+// version is set by the build.
+var version = "unversioned"
+
+// cli is the command line: one field a command.
+type cli struct {
+	Up          upCommand          `cmd:"" help:"Serve an alliance file (without FILE: the built-in example)."`
+	Check       checkCommand       `cmd:"" help:"Check an alliance file and report every fault with its place."`
+	Explain     explainCommand     `cmd:"" help:"Explain why a request went where it went, or whether one would be allowed."`
+	Ledger      ledgerCommand      `cmd:"" help:"Read the books: balances, entries, trace, verify."`
+	Contracts   contractsCommand   `cmd:"" help:"Show what each contract has burnt of its floor or capacity."`
+	Story       storyCommand       `cmd:"" help:"Tell the story of the example: the articles and what became of each system they name."`
+	Claims      claimsCommand      `cmd:"" help:"Show claims with their status, source and what they contradict."`
+	Key         keyCommand         `cmd:"" help:"Make an API key for an alliance file."`
+	UpstreamSim upstreamSimCommand `cmd:"" name:"upstream-sim" help:"Run a scriptable provider that keeps an invoice of what it served."`
+	Fetch       fetchCommand       `cmd:"" help:"Fetch the engine and weights of the local model, checked by hash."`
+	ModelServe  modelServeCommand  `cmd:"" name:"model-serve" hidden:"" help:"Serve the local model on a socket (started by up)."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
+}
+
+// streams are where a command writes; tests replace them.
+type streams struct {
+	out, err io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	code := run(ctx, os.Args[1:], streams{os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// run executes one command line and returns the exit code: 0 fine, 1 input or
+// books wrong, 2 usage, 3 refused by policy.
+func run(ctx context.Context, args []string, s streams) (code int) {
+	var c cli
+	exit := -1
+	parser, err := kong.New(&c,
+		kong.Name("accordo"),
+		kong.Description("Runs AI requests over the contracts and rights that you hold, and books every token."),
+		kong.Writers(s.out, s.err),
+		kong.Exit(func(n int) { exit = n }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(s),
+	)
+	if err != nil {
+		fmt.Fprintln(s.err, "accordo:", err)
+		return app.ExitUsage
+	}
+	parsed, err := parser.Parse(args)
+	if exit >= 0 { // --help printed and asked to leave
+		return exit
+	}
+	if err != nil {
+		fmt.Fprintf(s.err, "accordo: %v\nTry: accordo --help\n", err)
+		return app.ExitUsage
+	}
+	err = parsed.Run()
+	var coded app.ExitError
+	switch {
+	case err == nil:
+		return app.ExitFine
+	case errors.As(err, &coded):
+		if coded.Err != nil {
+			fmt.Fprintln(s.err, "accordo:", coded.Err)
+		}
+		return coded.Code
+	}
+	fmt.Fprintln(s.err, "accordo:", err)
+	return app.ExitWrong
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(s streams) error {
+	_, err := fmt.Fprintln(s.out, "accordo", version)
+	return err
+}
