@@ -102,3 +102,27 @@ func CapacityAt(c *alliance.Contract, at time.Time) (chips, tokensPerMinute int6
 // Shortfall returns what is owed on top of spent when the interval ends now:
 // the rest of the floor, never negative.
 func Shortfall(floor, spent money.Amount) money.Amount { return max(0, floor-spent) }
+
+// FeesUpTo returns the fixed fees accrued from the start of the contract to
+// an instant, by elapsed seconds, rounded down once per fee. The accrual of a
+// period is the difference of two calls, so periods add up to the fee.
+func FeesUpTo(c *alliance.Contract, at time.Time) (money.Amount, error) {
+	var total money.Amount
+	for _, f := range c.Fees {
+		length := int64(end(c, f.Until).Sub(f.From.Time) / time.Second)
+		elapsed := min(int64(at.Sub(f.From.Time)/time.Second), length)
+		if length <= 0 || elapsed <= 0 {
+			continue
+		}
+		part, _, ok := money.Product(int64(f.Amount), elapsed).FloorDiv(length)
+		if !ok {
+			return 0, money.ErrRange
+		}
+		sum, err := total.Add(money.Amount(part))
+		if err != nil {
+			return 0, err
+		}
+		total = sum
+	}
+	return total, nil
+}

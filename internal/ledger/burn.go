@@ -1,0 +1,98 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/money"
+)
+
+// Burn is how a contract stands: every figure is a balance of the books or a
+// term of the contract.
+type Burn struct {
+	Contract alliance.ContractID `json:"contract"`
+	Title    string              `json:"title"`
+	Provider alliance.PartyID    `json:"provider"`
+	Shape    alliance.Shape      `json:"shape"`
+	// Cost is what served requests cost on the contract's pools, in
+	// micro-units of the currency: at the price, or at the standard rate of
+	// fixed capacity.
+	Cost money.Amount `json:"cost"`
+	// Floors are the intervals of a spend floor, in order.
+	Floors []FloorBurn `json:"floors,omitempty"`
+	// Capacity is what was used of fixed capacity, by pool.
+	Capacity []Balance `json:"capacity,omitempty"`
+	// FeesAccrued is the part of the fixed fees whose time has passed.
+	FeesAccrued money.Amount `json:"fees_accrued"`
+}
+
+// FloorBurn is one interval of a floor: Floor = Used + Open. An Open below
+// zero is spend beyond the floor.
+type FloorBurn struct {
+	From    alliance.Date `json:"from"`
+	Until   alliance.Date `json:"until"`
+	Floor   money.Amount  `json:"floor"`
+	Used    money.Amount  `json:"used"`
+	Open    money.Amount  `json:"open"`
+	Current bool          `json:"current"` // the interval contains the asked instant
+}
+
+// Spent returns what retired the floor of the contract's interval that
+// contains at, in micro-units: 0 for a contract without a floor then.
+func (b *Book) Spent(t *Terms, id alliance.ContractID, at time.Time) money.Amount {
+	c := t.contracts[id]
+	if c == nil {
+		return 0
+	}
+	f, ok := contract.FloorAt(c, at)
+	if !ok {
+		return 0
+	}
+	return b.used(t, c, f)
+}
+
+func (b *Book) used(t *Terms, c *alliance.Contract, f alliance.Floor) (used money.Amount) {
+	for _, leg := range contract.Legs(c, "", contract.Usage) {
+		if leg.Basis == contract.AtCommitment {
+			used = b.Balance(interval(t, leg.Debit, c, f))
+		}
+	}
+	return used
+}
+
+// Burns returns how every contract of the terms stands at an instant.
+func (b *Book) Burns(t *Terms, at time.Time) []Burn {
+	list := make([]Burn, 0, len(t.alliance.Contracts))
+	for i := range t.alliance.Contracts {
+		c := &t.alliance.Contracts[i]
+		burn := Burn{Contract: c.ID, Title: c.Title, Provider: c.Provider, Shape: c.Shape}
+		for _, f := range c.Floors {
+			used := b.used(t, c, f)
+			burn.Floors = append(burn.Floors, FloorBurn{From: f.From, Until: f.Until, Floor: f.Amount, Used: used, Open: f.Amount - used, Current: f.Holds(at)})
+		}
+		for j := range t.alliance.Pools {
+			if p := &t.alliance.Pools[j]; p.Contract == c.ID {
+				b.burnPool(t, c, p, &burn)
+			}
+		}
+		// A sum beyond the range of money cannot come from a checked file.
+		burn.FeesAccrued, _ = contract.FeesUpTo(c, at)
+		list = append(list, burn)
+	}
+	return list
+}
+
+func (b *Book) burnPool(t *Terms, c *alliance.Contract, p *alliance.Pool, burn *Burn) {
+	for _, leg := range contract.Legs(c, p.BilledBy, contract.Usage) {
+		account := NewAccount(string(t.alliance.Operator), leg.Debit.Class, leg.Debit.Kind, string(p.ID))
+		switch leg.Basis {
+		case contract.AtPrice, contract.AtStandard:
+			burn.Cost += b.Balance(account)
+		case contract.AtUse:
+			if v, ok := b.balances[account]; ok {
+				burn.Capacity = append(burn.Capacity, v)
+			}
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package settle
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/accordo-ai/accordo/internal/ledger"
+)
+
+// Store keeps the books. Implementations run the suite of store/storetest.
+// One writer appends; readers may work beside it or without one.
+type Store interface {
+	// State returns all that is needed to go on, the zero State for empty books.
+	State(ctx context.Context) (ledger.State, error)
+	// Append writes a step whole or not at all. The step must follow the
+	// stored head, else it returns ErrHead.
+	Append(ctx context.Context, s *ledger.Step) error
+	Reader
+}
+
+// Reader reads books as of the last stored batch.
+type Reader interface {
+	// Head says how far the books are, the zero Head when they are empty.
+	Head(ctx context.Context) (ledger.Head, error)
+	// Batch returns one batch with its entries, or ErrNotFound.
+	Batch(ctx context.Context, sequence uint64) (ledger.Batch, error)
+	// Batches yields the batches from a sequence number on, with entries.
+	Batches(ctx context.Context, from uint64) iter.Seq2[ledger.Batch, error]
+	// BatchOf returns the number of the batch that holds a record of the
+	// journal, or ErrNotFound.
+	BatchOf(ctx context.Context, record uint64) (uint64, error)
+	// Entries returns the entries that match, in order of posting.
+	Entries(ctx context.Context, q Query) ([]Placed, error)
+	// Balances returns all accounts by path.
+	Balances(ctx context.Context) ([]ledger.Balance, error)
+	// Find returns where a request may stand in the journal, newest first. The
+	// index is by hash: the caller compares the request's id in the journal.
+	Find(ctx context.Context, request string) ([]ledger.Located, error)
+}
+
+// MaxEntries bounds what one query returns.
+const MaxEntries = 10_000
+
+// Query selects entries. Zero fields select all.
+type Query struct {
+	Account  ledger.AccountID // debit or credit; a path that ends in "/" selects all below it
+	Contract string
+	Kind     ledger.Kind
+	Batch    uint64
+	// From and Until bound the time of the batch, nanoseconds since 1970 UTC: [From, Until).
+	From, Until int64
+	// Newest returns the last entries first.
+	Newest bool
+	// Limit is at most MaxEntries; 0 means MaxEntries.
+	Limit int
+}
+
+// Placed is an entry with its place in the books.
+type Placed struct {
+	Batch  uint64 `json:"batch"`
+	Number int    `json:"number"` // from 1 in its batch
+	At     int64  `json:"at"`     // of the batch
+	ledger.Entry
+}
+
+// Errors of a Store that callers tell apart.
+var (
+	// ErrHead reports a step that does not follow the stored books.
+	ErrHead = errors.New("the batch does not follow the stored books")
+	// ErrNotFound reports a batch or record that the books do not hold.
+	ErrNotFound = errors.New("the books do not hold it")
+	// ErrNewer reports books that a newer version wrote.
+	ErrNewer = errors.New("the books were written by a newer version")
+)

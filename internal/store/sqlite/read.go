@@ -1,0 +1,341 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/settle"
+)
+
+const (
+	entryColumns = "batch, number, kind, debit, credit, asset, price, contract, terms, period, ref, amount, remainder, divisor, lines, " +
+		"uncached_input, cache_read, cache_write, output, reasoning, first, last, since, until, digest"
+	entryFields  = 25
+	batchColumns = "sequence, node, first, last, at, served, unserved, suspense, unmatched, prev, hash"
+)
+
+// row is what a query of one row and of many have in common.
+type row interface{ Scan(dest ...any) error }
+
+type rowQuerier interface {
+	querier
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func readHead(ctx context.Context, q rowQuerier) (h ledger.Head, err error) {
+	var batch, last int64
+	var hash []byte
+	err = q.QueryRowContext(ctx, "SELECT node, sequence, last, at, hash, terms FROM batch ORDER BY sequence DESC LIMIT 1").
+		Scan(&h.Node, &batch, &last, &h.At, &hash, &h.Terms)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ledger.Head{}, nil
+	}
+	h.Batch, h.Last = uint64(batch), uint64(last)
+	copy(h.Hash[:], hash)
+	return h, err
+}
+
+// view runs f on one snapshot of the books.
+func (s *Store) view(ctx context.Context, f func(tx *sql.Tx) error) error {
+	tx, err := s.read.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("read the books at %s: %w", s.path, err)
+	}
+	defer tx.Rollback() //nolint:errcheck // nothing was written
+	if err := f(tx); err != nil {
+		if errors.Is(err, settle.ErrNotFound) {
+			return err
+		}
+		return fmt.Errorf("read the books at %s: %w", s.path, err)
+	}
+	return nil
+}
+
+// Head says how far the books are.
+func (s *Store) Head(ctx context.Context) (h ledger.Head, err error) {
+	err = s.view(ctx, func(tx *sql.Tx) (err error) {
+		h, err = readHead(ctx, tx)
+		return err
+	})
+	return h, err
+}
+
+// State reads head, balances, carries and open intents from one snapshot.
+func (s *Store) State(ctx context.Context) (st ledger.State, err error) {
+	err = s.view(ctx, func(tx *sql.Tx) (err error) {
+		if st.Head, err = readHead(ctx, tx); err != nil {
+			return err
+		}
+		if st.Balances, err = s.balances(ctx, tx); err != nil {
+			return err
+		}
+		if st.Carries, err = s.carries(ctx, tx); err != nil {
+			return err
+		}
+		st.Open, err = openIntents(ctx, tx)
+		return err
+	})
+	return st, err
+}
+
+// Balances returns all accounts by path.
+func (s *Store) Balances(ctx context.Context) (list []ledger.Balance, err error) {
+	err = s.view(ctx, func(tx *sql.Tx) (err error) {
+		list, err = s.balances(ctx, tx)
+		return err
+	})
+	return list, err
+}
+
+func each(ctx context.Context, q querier, scan func(row) error, query string, args ...any) error {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (s *Store) balances(ctx context.Context, tx *sql.Tx) (list []ledger.Balance, err error) {
+	err = each(ctx, tx, func(r row) error {
+		var b ledger.Balance
+		var amount int64
+		if err := r.Scan(&b.Account, &b.Asset, &amount); err != nil {
+			return err
+		}
+		b.Amount = money.Amount(amount)
+		list = append(list, b)
+		return nil
+	}, "SELECT a.text, s.text, amount FROM balance JOIN name a ON a.id = account JOIN name s ON s.id = asset ORDER BY a.text")
+	return list, err
+}
+
+func (s *Store) carries(ctx context.Context, tx *sql.Tx) (list []ledger.Carry, err error) {
+	err = each(ctx, tx, func(r row) error {
+		var c ledger.Carry
+		if err := r.Scan(&c.Debit, &c.Credit, &c.Price, &c.Divisor, &c.Remainder); err != nil {
+			return err
+		}
+		list = append(list, c)
+		return nil
+	}, "SELECT d.text, c.text, coalesce(p.text, ''), divisor, remainder FROM carry JOIN name d ON d.id = debit JOIN name c ON c.id = credit LEFT JOIN name p ON p.id = price ORDER BY 1, 2, 3, 4")
+	return list, err
+}
+
+func openIntents(ctx context.Context, tx *sql.Tx) (list []ledger.OpenIntent, err error) {
+	err = each(ctx, tx, func(r row) error {
+		var bytes []byte
+		if err := r.Scan(&bytes); err != nil {
+			return err
+		}
+		rec, err := record.Decode(bytes)
+		if err != nil {
+			return fmt.Errorf("an open intent: %w", err)
+		}
+		list = append(list, ledger.OpenIntent{Sequence: rec.Sequence, At: rec.At, Intent: rec.Intent})
+		return nil
+	}, "SELECT record FROM open_intent ORDER BY sequence")
+	return list, err
+}
+
+// Batch returns one batch with its entries.
+func (s *Store) Batch(ctx context.Context, sequence uint64) (b ledger.Batch, err error) {
+	err = s.view(ctx, func(tx *sql.Tx) (err error) {
+		b, err = scanBatch(tx.QueryRowContext(ctx, "SELECT "+batchColumns+" FROM batch WHERE sequence = ?", int64(sequence)))
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("batch %d: %w", sequence, settle.ErrNotFound)
+		}
+		if err != nil {
+			return err
+		}
+		return each(ctx, tx, func(r row) error {
+			p, err := s.scanEntry(ctx, tx, r)
+			b.Entries = append(b.Entries, p.Entry)
+			return err
+		}, "SELECT "+entryColumns+" FROM entry WHERE batch = ? ORDER BY number", int64(sequence))
+	})
+	return b, err
+}
+
+// Batches yields batches from a sequence number on, until there is none. Each
+// is read on a snapshot of its own.
+func (s *Store) Batches(ctx context.Context, from uint64) iter.Seq2[ledger.Batch, error] {
+	return func(yield func(ledger.Batch, error) bool) {
+		for n := max(from, 1); ; n++ {
+			b, err := s.Batch(ctx, n)
+			if errors.Is(err, settle.ErrNotFound) {
+				return
+			}
+			if !yield(b, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// BatchOf returns the number of the batch that holds a record.
+func (s *Store) BatchOf(ctx context.Context, rec uint64) (n uint64, err error) {
+	err = s.view(ctx, func(tx *sql.Tx) error {
+		var sequence, first int64
+		err := tx.QueryRowContext(ctx, "SELECT sequence, first FROM batch WHERE last >= ? ORDER BY last LIMIT 1", int64(rec)).Scan(&sequence, &first)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && uint64(first) > rec {
+			return fmt.Errorf("record %d: %w", rec, settle.ErrNotFound)
+		}
+		n = uint64(sequence)
+		return err
+	})
+	return n, err
+}
+
+func scanBatch(r row) (b ledger.Batch, err error) {
+	var sequence, first, last int64
+	var unmatched string
+	var prev, hash []byte
+	if err := r.Scan(&sequence, &b.Node, &first, &last, &b.At, &b.Served, &b.Unserved, &b.Suspense, &unmatched, &prev, &hash); err != nil {
+		return b, err
+	}
+	b.Sequence, b.First, b.Last = uint64(sequence), uint64(first), uint64(last)
+	copy(b.Prev[:], prev)
+	copy(b.Hash[:], hash)
+	if err := json.Unmarshal([]byte(unmatched), &b.Unmatched); err != nil {
+		return b, fmt.Errorf("batch %d: %w", sequence, err)
+	}
+	if len(b.Unmatched) == 0 {
+		b.Unmatched = nil
+	}
+	return b, nil
+}
+
+func (s *Store) scanEntry(ctx context.Context, q querier, r row) (p settle.Placed, err error) {
+	var batch, kind, amount, first, last int64
+	var ids [6]int64
+	var digest []byte
+	t := &p.Tokens
+	err = r.Scan(&batch, &p.Number, &kind, &ids[0], &ids[1], &ids[2], &ids[3], &ids[4], &ids[5], &p.Period, &p.Ref, &amount, &p.Remainder, &p.Divisor, &p.Lines,
+		&t.UncachedInput, &t.CacheRead, &t.CacheWrite, &t.Output, &t.Reasoning, &first, &last, &p.From, &p.Until, &digest)
+	if err != nil {
+		return p, err
+	}
+	var text [6]string
+	for i, id := range ids {
+		if text[i], err = s.known.lookup(ctx, q, id); err != nil {
+			return p, err
+		}
+	}
+	p.Debit, p.Credit, p.Asset = ledger.AccountID(text[0]), ledger.AccountID(text[1]), ledger.Asset(text[2])
+	p.Price, p.Contract, p.Terms = text[3], text[4], text[5]
+	p.Batch, p.Kind, p.Amount, p.First, p.Last = uint64(batch), ledger.Kind(kind), money.Amount(amount), uint64(first), uint64(last)
+	copy(p.Digest[:], digest)
+	return p, nil
+}
+
+// Entries returns the entries that match, in order of posting.
+func (s *Store) Entries(ctx context.Context, q settle.Query) (list []settle.Placed, err error) {
+	err = s.view(ctx, func(tx *sql.Tx) error {
+		where, args := conditions(q)
+		order := "batch, number"
+		if q.Newest {
+			order = "batch DESC, number DESC"
+		}
+		limit := settle.MaxEntries
+		if q.Limit > 0 {
+			limit = min(q.Limit, limit)
+		}
+		err := each(ctx, tx, func(r row) error {
+			p, err := s.scanEntry(ctx, tx, r)
+			list = append(list, p)
+			return err
+		}, "SELECT "+entryColumns+" FROM entry WHERE "+where+" ORDER BY "+order+" LIMIT ?", append(args, limit)...)
+		if err != nil {
+			return err
+		}
+		return batchTimes(ctx, tx, list)
+	})
+	return list, err
+}
+
+func conditions(q settle.Query) (string, []any) {
+	where, args := []string{"1"}, []any{}
+	add := func(cond string, values ...any) {
+		where, args = append(where, cond), append(args, values...)
+	}
+	if q.Account != "" {
+		ids, from, until := "SELECT id FROM name WHERE text = ?", string(q.Account), ""
+		if strings.HasSuffix(from, "/") {
+			// '0' follows '/' in ASCII: the range holds every path below.
+			ids, until = "SELECT id FROM name WHERE text >= ? AND text < ?", strings.TrimSuffix(from, "/")+"0"
+		}
+		bounds := []any{from}
+		if until != "" {
+			bounds = append(bounds, until)
+		}
+		add("(debit IN ("+ids+") OR credit IN ("+ids+"))", append(bounds, bounds...)...)
+	}
+	if q.Contract != "" {
+		add("contract > 0 AND contract = (SELECT id FROM name WHERE text = ?)", q.Contract)
+	}
+	switch q.Kind {
+	case 0:
+	case ledger.Suspense:
+		add("kind = 7")
+	default:
+		add("kind = ?", int(q.Kind))
+	}
+	if q.Batch != 0 {
+		add("batch = ?", int64(q.Batch))
+	}
+	if q.From != 0 {
+		add("batch >= coalesce((SELECT min(sequence) FROM batch WHERE at >= ?), 9223372036854775807)", q.From)
+	}
+	if q.Until != 0 {
+		add("batch <= coalesce((SELECT max(sequence) FROM batch WHERE at < ?), 0)", q.Until)
+	}
+	return strings.Join(where, " AND "), args
+}
+
+func batchTimes(ctx context.Context, tx *sql.Tx, list []settle.Placed) error {
+	at := map[uint64]int64{}
+	for i := range list {
+		n := list[i].Batch
+		if _, ok := at[n]; !ok {
+			var v int64
+			if err := tx.QueryRowContext(ctx, "SELECT at FROM batch WHERE sequence = ?", int64(n)).Scan(&v); err != nil {
+				return err
+			}
+			at[n] = v
+		}
+		list[i].At = at[n]
+	}
+	return nil
+}
+
+// MaxLocated bounds how many places one request may stand in.
+const MaxLocated = 1000
+
+// Find returns where a request may stand in the journal, newest first.
+func (s *Store) Find(ctx context.Context, request string) (list []ledger.Located, err error) {
+	err = s.view(ctx, func(tx *sql.Tx) error {
+		return each(ctx, tx, func(r row) error {
+			var intent, outcome int64
+			if err := r.Scan(&intent, &outcome); err != nil {
+				return err
+			}
+			list = append(list, ledger.Located{Request: request, Intent: uint64(intent), Outcome: uint64(outcome)})
+			return nil
+		}, "SELECT intent, outcome FROM request WHERE hash = ? ORDER BY intent DESC LIMIT ?", requestHash(request), MaxLocated)
+	})
+	return list, err
+}

@@ -1,0 +1,242 @@
+// Package sqlite keeps the books in one SQLite file, without cgo. One process
+// appends; others read beside it or without it. It refuses to open a file
+// whose schema is newer than it knows, to append a batch that does not follow
+// the stored ones, and to decide anything about entries: it stores what the
+// ledger made.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+
+	// The pure Go driver, registered under the name "sqlite".
+	_ "modernc.org/sqlite"
+
+	"github.com/accordo-ai/accordo/internal/settle"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Limits of one open file.
+const (
+	// BusyTimeoutMS is how long a statement waits for another process.
+	BusyTimeoutMS = 5000
+	// MaxReaders is how many queries run at once; more wait.
+	MaxReaders = 4
+)
+
+// Store is an open books file.
+type Store struct {
+	path  string
+	write *sql.DB // nil when opened for reading
+	read  *sql.DB
+	names *names // of the writer
+	known *names // of the readers
+	close func() error
+}
+
+var (
+	_ settle.Store  = (*Store)(nil)
+	_ settle.Reader = (*Store)(nil)
+)
+
+// Open opens the books for appending, makes the file when it is missing and
+// brings an older schema up to date.
+func Open(ctx context.Context, path string) (*Store, error) {
+	write, err := open(path, "rwc", "synchronous(NORMAL)", "journal_mode(WAL)")
+	if err != nil {
+		return nil, err
+	}
+	write.SetMaxOpenConns(1)
+	if err := migrate(ctx, write, path); err != nil {
+		return nil, errors.Join(err, write.Close())
+	}
+	s, err := openReader(path)
+	if err != nil {
+		return nil, errors.Join(err, write.Close())
+	}
+	s.write, s.names = write, newNames()
+	s.close = sync.OnceValue(func() error { return errors.Join(s.read.Close(), write.Close()) })
+	return s, nil
+}
+
+// OpenReader opens existing books for reading only, beside a process that
+// appends or without one.
+func OpenReader(ctx context.Context, path string) (*Store, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there are no books at %s: give the --data directory of a process that has served: %w", path, fs.ErrNotExist)
+	}
+	s, err := openReader(path)
+	if err != nil {
+		return nil, err
+	}
+	latest, err := latestVersion()
+	if err == nil {
+		var have int
+		if have, err = version(ctx, s.read, path); err == nil && have > latest {
+			err = newer(path, have, latest)
+		} else if err == nil && have < latest {
+			err = fmt.Errorf("the books at %s have schema %d and this version needs %d: start the serving process once to bring them up to date", path, have, latest)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func openReader(path string) (*Store, error) {
+	read, err := open(path, "rw", "query_only(1)")
+	if err != nil {
+		return nil, err
+	}
+	read.SetMaxOpenConns(MaxReaders)
+	s := &Store{path: path, read: read, known: newNames()}
+	s.close = sync.OnceValue(read.Close)
+	return s, nil
+}
+
+// Close closes the file. It may be called again.
+func (s *Store) Close() error { return s.close() }
+
+func open(path, mode string, pragmas ...string) (*sql.DB, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open books: %w", err)
+	}
+	q := url.Values{"mode": {mode}, "_txlock": {"immediate"}}
+	if mode == "rw" {
+		q.Set("_txlock", "deferred")
+	}
+	q.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", BusyTimeoutMS))
+	for _, p := range pragmas {
+		q.Add("_pragma", p)
+	}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, fmt.Errorf("open books at %s: %w", path, err)
+	}
+	return db, nil
+}
+
+func version(ctx context.Context, db *sql.DB, path string) (v int, err error) {
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&v); err != nil {
+		return 0, fmt.Errorf("read the books at %s: %w", path, err)
+	}
+	return v, nil
+}
+
+func latestVersion() (int, error) {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	return len(files), err
+}
+
+func newer(path string, have, latest int) error {
+	return fmt.Errorf("%w: %s has schema %d, this version knows up to %d: use the version that wrote it, or move the file away and let the books be posted anew from the journal", settle.ErrNewer, path, have, latest)
+}
+
+// migrate runs the migrations that the file has not seen, each in a
+// transaction with its version number. File n of the sorted list makes
+// version n.
+func migrate(ctx context.Context, db *sql.DB, path string) error {
+	have, err := version(ctx, db, path)
+	if err != nil {
+		return err
+	}
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	if have > len(files) {
+		return newer(path, have, len(files))
+	}
+	for i := have; i < len(files); i++ {
+		text, err := migrations.ReadFile(files[i])
+		if err != nil {
+			return err
+		}
+		if err := migrateTo(ctx, db, i, string(text)); err != nil {
+			return fmt.Errorf("bring the books at %s to schema %d: %w", path, i+1, err)
+		}
+	}
+	return nil
+}
+
+func migrateTo(ctx context.Context, db *sql.DB, from int, text string) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+	var have int
+	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil || have > from {
+		return err // another process has done it meanwhile
+	}
+	if _, err := tx.ExecContext(ctx, text); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", from+1)); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// names interns texts: one id per text, the same in memory and in the file.
+type names struct {
+	mu   sync.Mutex
+	ids  map[string]int64
+	text map[int64]string
+	last int64
+}
+
+func newNames() *names {
+	return &names{ids: map[string]int64{"": 0}, text: map[int64]string{0: ""}}
+}
+
+// querier is what a database and a transaction have in common.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// load reads the names that were added since the last call.
+func (n *names) load(ctx context.Context, q querier) error {
+	rows, err := q.QueryContext(ctx, "SELECT id, text FROM name WHERE id > ? ORDER BY id", n.last)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		var text string
+		if err := rows.Scan(&id, &text); err != nil {
+			return err
+		}
+		n.ids[text], n.text[id], n.last = id, text, id
+	}
+	return rows.Err()
+}
+
+// lookup returns the text of an id that a reader met.
+func (n *names) lookup(ctx context.Context, q querier, id int64) (string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, ok := n.text[id]; !ok {
+		if err := n.load(ctx, q); err != nil {
+			return "", err
+		}
+	}
+	text, ok := n.text[id]
+	if !ok {
+		return "", fmt.Errorf("the books are damaged: name %d is missing", id)
+	}
+	return text, nil
+}
