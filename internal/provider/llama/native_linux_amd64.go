@@ -161,22 +161,3 @@ func (n *native) checkLayouts() error {
 	}
 	return nil
 }
-
-// structSize has the engine fill memory that was poisoned in two ways, and
-// returns how far it wrote, in bytes rounded up to whole words. It relies on the
-// System V rule that a large result is written through a hidden first pointer.
-func structSize(fill func(unsafe.Pointer)) int {
-	var a, b [probeBytes]byte
-	for i := range a {
-		a[i], b[i] = 0xA5, 0x5A
-	}
-	fill(unsafe.Pointer(&a))
-	fill(unsafe.Pointer(&b))
-	size := 0
-	for i := range a {
-		if a[i] != 0xA5 || b[i] != 0x5A {
-			size = i + 1
-		}
-	}
-	return (size + 7) / 8 * 8
-}
