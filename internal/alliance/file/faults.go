@@ -15,6 +15,8 @@ type Fault struct {
 	Source  string `json:"source"`  // the line as written
 	Problem string `json:"problem"` // what is wrong
 	Remedy  string `json:"remedy"`  // what to write
+	// Warning says that the terms can be served all the same.
+	Warning bool `json:"warning,omitempty"`
 }
 
 // Faults is everything that is wrong with the terms, sorted by the order in
@@ -72,7 +74,11 @@ func (f *Fault) place() string {
 }
 
 func (f *Fault) write(b *strings.Builder) {
-	fmt.Fprintf(b, "%s: %s\n", f.place(), f.Problem)
+	problem := f.Problem
+	if f.Warning {
+		problem = "warning: " + problem
+	}
+	fmt.Fprintf(b, "%s: %s\n", f.place(), problem)
 	if f.Line > 0 {
 		line, column := window([]rune(strings.ReplaceAll(f.Source, "\t", " ")), f.Column)
 		number := fmt.Sprint(f.Line)
