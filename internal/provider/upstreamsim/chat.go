@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 )
 
 // job is one request from its arrival to the end of its answer.
@@ -13,7 +12,6 @@ type job struct {
 	pool      *pool
 	r         *http.Request
 	wire      wire
-	start     time.Time
 	requestID string
 	attemptID string
 	script    *liveScript
@@ -109,7 +107,7 @@ func (j *job) serveChat(q *chatRequest, act *Action) {
 	ctx := j.r.Context()
 	a := j.s.plan(j.pool, q, act)
 	j.bill(a, q.model)
-	c, err := j.pool.pace.begin(ctx, j.start, j.line.UncachedInput, a.reasoning)
+	c, err := j.pool.pace.begin(ctx, j.line.UncachedInput, a.reasoning)
 	if err == nil {
 		j.line.Reasoning = a.reasoning
 		err = c.stall(ctx, act.StallFirstByte)

@@ -25,6 +25,12 @@ type keys map[string]func(ast.Node)
 
 func (d *decoder) fault(n ast.Node, format string, args ...any) {
 	line, column := 1, 1
+	if m, ok := n.(ast.MapNode); ok {
+		// The token of a mapping is a colon inside it; its first key says more.
+		if it := m.MapRange(); it.Next() {
+			n = it.Key()
+		}
+	}
 	if n != nil {
 		if t := n.GetToken(); t != nil && t.Position != nil {
 			line, column = t.Position.Line, t.Position.Column

@@ -95,7 +95,7 @@ func (j *job) embeddings(body []byte) {
 	}
 	j.bill(a, q.model)
 	ctx := j.r.Context()
-	c, err := j.pool.pace.begin(ctx, j.start, a.input, 0)
+	c, err := j.pool.pace.begin(ctx, a.input, 0)
 	if err == nil {
 		err = c.stall(ctx, act.StallFirstByte)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -241,3 +242,21 @@ func (w *stampWriter) Write(p []byte) (int, error) {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// spyWriter reads the invoice file at the moment the answer becomes complete.
+type spyWriter struct {
+	*stampWriter
+	mark, path string
+	seen       []byte
+}
+
+func (w *spyWriter) Write(p []byte) (int, error) {
+	if w.seen == nil && bytes.Contains(p, []byte(w.mark)) {
+		w.seen, _ = os.ReadFile(w.path)
+	}
+	return w.stampWriter.Write(p)
+}
+
+func mustRequest(t testing.TB, body string) *http.Request {
+	return httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/chat/completions", strings.NewReader(body))
+}

@@ -102,16 +102,17 @@ func spend(n int64, rate float64) time.Duration {
 type clock struct {
 	p   *pacer
 	due time.Time // When the tokens so far are ready at this stream's own speed.
+	ran bool      // The first token, which TTFT includes, is out.
 }
 
 // begin waits for the first token of a request with these many tokens of input
 // to read and of reasoning to write.
-func (p *pacer) begin(ctx context.Context, start time.Time, input, reasoning int64) (*clock, error) {
-	c := &clock{p: p, due: start}
+func (p *pacer) begin(ctx context.Context, input, reasoning int64) (*clock, error) {
+	c := &clock{p: p}
 	if p.idle {
 		return c, nil
 	}
-	c.due = c.due.Add(p.opts.TTFTBase + spend(input, p.opts.InputTokensPerSecond) + spend(reasoning, p.opts.OutputTokensPerSecond))
+	c.due = time.Now().Add(p.opts.TTFTBase + spend(input, p.opts.InputTokensPerSecond) + spend(reasoning, p.opts.OutputTokensPerSecond))
 	return c, waitUntil(ctx, later(c.due, p.reserve(time.Now(), input+reasoning)))
 }
 
@@ -120,7 +121,12 @@ func (c *clock) next(ctx context.Context, n int64) error {
 	if c.p.idle {
 		return nil
 	}
-	c.due = c.due.Add(spend(n, c.p.opts.OutputTokensPerSecond))
+	timed := n
+	if !c.ran {
+		c.ran = true
+		timed--
+	}
+	c.due = c.due.Add(spend(timed, c.p.opts.OutputTokensPerSecond))
 	return waitUntil(ctx, later(c.due, c.p.reserve(time.Now(), n)))
 }
 

@@ -208,7 +208,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // provider answers a request to an endpoint below /v1/.
 func (s *Server) provider(w http.ResponseWriter, r *http.Request, p *pool, path string) {
-	j := &job{s: s, pool: p, r: r, wire: wire{w: w, rc: http.NewResponseController(w), act: served}, start: time.Now(), script: s.script.Load()}
+	j := &job{s: s, pool: p, r: r, wire: wire{w: w, rc: http.NewResponseController(w), act: served}, script: s.script.Load()}
 	j.requestID = s.requestID()
 	h := w.Header()
 	h["X-Request-Id"] = []string{j.requestID}
