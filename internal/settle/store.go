@@ -34,6 +34,8 @@ type Reader interface {
 	Entries(ctx context.Context, q Query) ([]Placed, error)
 	// Balances returns all accounts by path.
 	Balances(ctx context.Context) ([]ledger.Balance, error)
+	// Open returns the posted intents that wait for their outcome, in order.
+	Open(ctx context.Context) ([]ledger.OpenIntent, error)
 	// Find returns where a request may stand in the journal, newest first. The
 	// index is by hash: the caller compares the request's id in the journal.
 	Find(ctx context.Context, request string) ([]ledger.Located, error)

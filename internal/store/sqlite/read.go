@@ -95,6 +95,15 @@ func (s *Store) Balances(ctx context.Context) (list []ledger.Balance, err error)
 	return list, err
 }
 
+// Open returns the posted intents that wait for their outcome.
+func (s *Store) Open(ctx context.Context) (list []ledger.OpenIntent, err error) {
+	err = s.view(ctx, func(tx *sql.Tx) (err error) {
+		list, err = openIntents(ctx, tx)
+		return err
+	})
+	return list, err
+}
+
 func each(ctx context.Context, q querier, scan func(row) error, query string, args ...any) error {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {

@@ -1,0 +1,353 @@
+package settle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/record"
+)
+
+// Journal is what settling needs of the node's journal.
+type Journal interface {
+	// Mark closes a batch and returns once all up to it is on disk, so that
+	// the books never run ahead of the journal.
+	Mark(ctx context.Context) (uint64, error)
+	// Last is the sequence number of the last record.
+	Last() uint64
+	// Wait returns Last as soon as it is above after.
+	Wait(ctx context.Context, after uint64) (uint64, error)
+	// Read yields the records from a sequence number to Last.
+	Read(from uint64) iter.Seq2[record.Record, error]
+}
+
+// TermsFunc returns the version of the terms that has a hash.
+type TermsFunc func(hash string) (*alliance.Alliance, error)
+
+// The limits of settling.
+const (
+	// Window is how long an outcome waits at most before its batch is closed.
+	Window = 250 * time.Millisecond
+	// MaxOutcomes is how many unposted outcomes close a batch at once.
+	MaxOutcomes = 4096
+	// MaxQueue is how many posted batches wait in memory for a store that
+	// fails; then posting stops until it works, and marks go on.
+	MaxQueue = 256
+	// MinRetry and MaxRetry bound the pause after a failure, which doubles.
+	MinRetry = 100 * time.Millisecond
+	MaxRetry = 10 * time.Second
+	// FinishTimeout bounds the last batch when Run is told to stop.
+	FinishTimeout = 5 * time.Second
+)
+
+// Status is how settling stands.
+type Status struct {
+	Stored  ledger.Head `json:"stored"`  // the last stored batch
+	Posted  ledger.Head `json:"posted"`  // the last batch in memory
+	Lag     uint64      `json:"lag"`     // records of the journal that are not stored
+	Queued  int         `json:"queued"`  // batches that wait for the store
+	Error   string      `json:"error"`   // the last failure, empty when all works
+	Failing time.Time   `json:"failing"` // since when, zero when all works
+}
+
+// Settler owns the books of one node. Its methods may be called at once; Run
+// is called once.
+type Settler struct {
+	journal Journal
+	store   Store
+	log     *slog.Logger
+
+	// Of Run alone.
+	next     uint64          // the record to read next
+	pending  []record.Record // records after the last posted batch
+	complete bool            // pending ends with a mark
+	outcomes int             // in pending
+	since    time.Time       // when the first of them was seen
+	mark     uint64          // the last mark seen or written
+	queue    []*ledger.Step
+	pause    time.Duration
+	retryAt  time.Time
+
+	mu     sync.Mutex // guards all below
+	book   *ledger.Book
+	stored ledger.Head
+	queued int
+	err    string
+	failed time.Time
+}
+
+// ErrAhead reports books that hold more than the journal, which a loss of the
+// journal's files explains.
+var ErrAhead = errors.New("the books are ahead of the journal")
+
+// New reads the state of the books and checks that the journal goes on from
+// there. The store and the journal stay the caller's to close, after Run.
+func New(ctx context.Context, j Journal, store Store, terms TermsFunc, log *slog.Logger) (*Settler, error) {
+	state, err := store.State(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("start the books: %w", err)
+	}
+	if last := j.Last(); state.Head.Last > last {
+		return nil, fmt.Errorf("%w: batch %d ends with record %d, the journal with %d: put the journal's files back, or move the books away and let them be posted anew", ErrAhead, state.Head.Batch, state.Head.Last, last)
+	}
+	return &Settler{
+		journal: j, store: store, log: log,
+		book: ledger.Resume(state, terms), stored: state.Head, next: state.Head.Last + 1, mark: state.Head.Last,
+	}, nil
+}
+
+// CatchUp posts and stores the batches that the journal has closed already,
+// so that balances are current before the first request. It is called before
+// Run, or not at all.
+func (s *Settler) CatchUp(ctx context.Context) error {
+	if err := s.read(ctx); err != nil {
+		return err
+	}
+	return s.flush(ctx)
+}
+
+// Run settles until ctx ends, then closes and stores the last batch within
+// FinishTimeout. The journal must stay open until Run returns. It returns nil
+// when all that the journal holds is stored.
+func (s *Settler) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		s.report(ctx, s.turn(ctx, Window))
+		s.wait(ctx)
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), FinishTimeout)
+	defer cancel()
+	err := s.turn(last, 0)
+	s.report(last, err)
+	if err != nil {
+		return fmt.Errorf("store the last batch: %w: it is posted from the journal at the next start", err)
+	}
+	return nil
+}
+
+// turn does what can be done now: store what waits, post what is closed, and
+// close a batch whose first outcome is older than window.
+func (s *Settler) turn(ctx context.Context, window time.Duration) error {
+	if window > 0 && time.Now().Before(s.retryAt) {
+		return s.markLong(ctx)
+	}
+	if err := s.flush(ctx); err != nil {
+		return errors.Join(err, s.markLong(ctx))
+	}
+	if err := s.read(ctx); err != nil {
+		return errors.Join(err, s.markLong(ctx))
+	}
+	if s.outcomes == 0 || s.outcomes < MaxOutcomes && time.Since(s.since) < window {
+		return nil
+	}
+	if err := s.close(ctx); err != nil {
+		return err
+	}
+	return s.read(ctx)
+}
+
+// close writes a mark.
+func (s *Settler) close(ctx context.Context) error {
+	mark, err := s.journal.Mark(ctx)
+	if err != nil {
+		return fmt.Errorf("close the batch: %w", err)
+	}
+	s.mark = mark
+	return nil
+}
+
+// markLong closes batches while they cannot be posted, so that none grows
+// without bound.
+func (s *Settler) markLong(ctx context.Context) error {
+	if s.journal.Last()-s.mark < 2*MaxOutcomes {
+		return nil
+	}
+	return s.close(ctx)
+}
+
+// read takes records as far as the journal goes, posts each batch at its mark
+// and stores it.
+func (s *Settler) read(ctx context.Context) error {
+	if err := s.post(ctx); err != nil {
+		return err
+	}
+	for r, err := range s.journal.Read(s.next) {
+		if err != nil {
+			return fmt.Errorf("read the journal from record %d: %w", s.next, err)
+		}
+		s.take(r)
+		if s.complete {
+			if err := s.post(ctx); err != nil {
+				return err
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (s *Settler) take(r record.Record) {
+	s.pending = append(s.pending, r)
+	s.next = r.Sequence + 1
+	switch r.Kind {
+	case record.KindMark:
+		s.complete, s.mark = true, max(s.mark, r.Sequence)
+	case record.KindOutcome:
+		if s.outcomes == 0 {
+			s.since = time.Now()
+		}
+		s.outcomes++
+	}
+}
+
+// post posts the pending batch when it is complete, and stores it.
+func (s *Settler) post(ctx context.Context) error {
+	if !s.complete {
+		return nil
+	}
+	if len(s.queue) >= MaxQueue {
+		return s.flush(ctx)
+	}
+	s.mu.Lock()
+	step, err := s.book.Post(s.pending)
+	s.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("post the records %d to %d: %w", s.pending[0].Sequence, s.pending[len(s.pending)-1].Sequence, err)
+	}
+	clear(s.pending)
+	s.pending, s.complete, s.outcomes = s.pending[:0], false, 0
+	s.queue = append(s.queue, &step)
+	if time.Now().Before(s.retryAt) {
+		return nil
+	}
+	return s.flush(ctx)
+}
+
+// flush stores what waits, in order.
+func (s *Settler) flush(ctx context.Context) error {
+	for len(s.queue) > 0 {
+		step := s.queue[0]
+		if err := s.store.Append(ctx, step); err != nil && !s.already(ctx, step, err) {
+			s.mu.Lock()
+			s.queued = len(s.queue)
+			s.mu.Unlock()
+			return err
+		}
+		s.queue[0] = nil
+		s.queue = s.queue[1:]
+		s.mu.Lock()
+		s.stored, s.queued = step.Head, len(s.queue)
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// already reports whether a batch whose append failed is stored all the same:
+// a commit can succeed and its answer be lost.
+func (s *Settler) already(ctx context.Context, step *ledger.Step, err error) bool {
+	if !errors.Is(err, ErrHead) {
+		return false
+	}
+	b, readErr := s.store.Batch(ctx, step.Batch.Sequence)
+	return readErr == nil && b.Hash == step.Batch.Hash
+}
+
+// report keeps the state of health, and logs when it changes.
+func (s *Settler) report(ctx context.Context, err error) {
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return
+	}
+	now := time.Now()
+	s.mu.Lock()
+	was := s.err
+	if err == nil && now.Before(s.retryAt) {
+		s.mu.Unlock()
+		return
+	}
+	if err == nil {
+		s.err, s.failed = "", time.Time{}
+	} else {
+		s.err = err.Error()
+		if was == "" {
+			s.failed = now
+		}
+	}
+	s.mu.Unlock()
+	if err == nil {
+		s.pause, s.retryAt = 0, time.Time{}
+		if was != "" {
+			s.log.InfoContext(ctx, "the books are stored again")
+		}
+		return
+	}
+	s.pause = min(max(2*s.pause, MinRetry), MaxRetry)
+	s.retryAt = now.Add(s.pause)
+	if was != err.Error() {
+		s.log.ErrorContext(ctx, "the books cannot be stored: requests go on", "error", err, "retry_in", s.pause)
+	}
+}
+
+// wait returns when there is something to do.
+func (s *Settler) wait(ctx context.Context) {
+	after := s.next - 1
+	var until time.Time
+	switch now := time.Now(); {
+	case now.Before(s.retryAt):
+		until = s.retryAt
+		after = max(after, s.mark+2*MaxOutcomes)
+	case s.outcomes > 0:
+		until = s.since.Add(Window)
+	}
+	if !until.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, until)
+		defer cancel()
+	}
+	// Every reason to wake, a new record, the deadline or the end, is seen by the next turn.
+	_, _ = s.journal.Wait(ctx, after)
+}
+
+// Status says how settling stands.
+func (s *Settler) Status() Status {
+	last := s.journal.Last()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Status{Stored: s.stored, Posted: s.book.Head(), Queued: s.queued, Error: s.err, Failing: s.failed}
+	if last > s.stored.Last {
+		st.Lag = last - s.stored.Last
+	}
+	return st
+}
+
+// Spent returns what retired the floor of the contract's interval that
+// contains at, by the terms t: live, as posted in memory.
+func (s *Settler) Spent(t *ledger.Terms, id alliance.ContractID, at time.Time) money.Amount {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.book.Spent(t, id, at)
+}
+
+// Burns returns how every contract of the terms stands at an instant.
+func (s *Settler) Burns(t *ledger.Terms, at time.Time) []ledger.Burn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.book.Burns(t, at)
+}
+
+// Balances returns all accounts by path, as posted in memory.
+func (s *Settler) Balances() []ledger.Balance {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.book.Balances()
+}
+
+// TrialBalance adds up the balances per asset.
+func (s *Settler) TrialBalance() []ledger.Total { return ledger.TrialBalance(s.Balances()) }
