@@ -2,23 +2,84 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/accordo-ai/accordo/internal/app"
+	"github.com/accordo-ai/accordo/internal/artifact"
+	"github.com/accordo-ai/accordo/internal/provider/llama"
+	"github.com/accordo-ai/accordo/internal/provider/upstreamsim"
 )
 
 type keyCommand struct{}
 
 // Run prints a new API key with the line that puts it into an alliance file.
 // The key is shown once and kept nowhere.
-func (keyCommand) Run(_ context.Context, s streams) error {
-	var b [16]byte
-	if _, err := rand.Read(b[:]); err != nil {
+func (keyCommand) Run(s streams) error {
+	secret, sum, err := app.NewSecret("ak-")
+	if err != nil {
 		return err
 	}
-	secret := "ak-" + hex.EncodeToString(b[:])
-	sum := sha256.Sum256([]byte(secret))
-	_, err := fmt.Fprintf(s.out, "key     %s   (shown once)\nsha256: %s   (for the alliance file)\n", secret, hex.EncodeToString(sum[:]))
+	_, err = fmt.Fprintf(s.out, "key     %s   (shown once)\nsha256: %s   (for the alliance file)\n", secret, sum)
 	return err
+}
+
+type fetchCommand struct {
+	CacheDir string `help:"Folder for engine and weights (default: the user's cache)." type:"path"`
+	Env      bool   `help:"Print the places as shell variables for the tests."`
+}
+
+// Run fetches what the local model needs, or finds that it is there.
+func (c fetchCommand) Run(ctx context.Context, s streams) error {
+	dir := c.CacheDir
+	if dir == "" {
+		var err error
+		if dir, err = artifact.DefaultDir(); err != nil {
+			return err
+		}
+	}
+	manifest, err := artifact.Default()
+	if err != nil {
+		return err
+	}
+	got, err := artifact.Fetch(ctx, dir, manifest, os.Stderr)
+	if err != nil {
+		return err
+	}
+	format := "engine  %s\nweights %s\n"
+	if c.Env {
+		format = "export ACCORDO_ENGINE_DIR='%s'\nexport ACCORDO_WEIGHTS='%s'\n"
+	}
+	_, err = fmt.Fprintf(s.out, format, got.EngineDir, got.WeightsFile)
+	return err
+}
+
+type modelServeCommand struct {
+	llama.ServeCommand
+}
+
+type upstreamSimCommand struct {
+	Config  string `arg:"" optional:"" help:"YAML file with pools and a script of faults (without: one pool without latency)." type:"existingfile"`
+	Listen  string `help:"Address to listen on." default:"127.0.0.1:9090"`
+	Invoice string `help:"File that a line for every served attempt is appended to." type:"path"`
+	Record  int    `help:"How many request bodies to keep for GET /requests."`
+	Seed    uint64 `help:"Changes every generated text."`
+}
+
+// Run serves until it is told to stop.
+func (c upstreamSimCommand) Run(ctx context.Context, s streams) error {
+	options := upstreamsim.Options{Seed: c.Seed, InvoicePath: c.Invoice, RecordRequests: c.Record, Listen: c.Listen, Logger: logger(s.err)}
+	if c.Config != "" {
+		config, err := upstreamsim.LoadConfig(filepath.Clean(c.Config))
+		if err != nil {
+			return err
+		}
+		options.Pools, options.Script = config.Pools, config.Script
+	}
+	options.OnListen = func(a net.Addr) {
+		fmt.Fprintf(s.out, "Simulated provider on http://%s/v1 (invoice: /invoice, script: POST /script). Its text is invented.\n", a)
+	}
+	return upstreamsim.Run(ctx, options)
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,16 +17,21 @@ const builtIn = "openai-amazon/alliance.yaml"
 
 // loadTerms reads an alliance file, or the built-in example when name is empty.
 func loadTerms(name string) (*alliance.Alliance, error) {
+	a, _, err := loadTermsWarned(name)
+	return a, err
+}
+
+func loadTermsWarned(name string) (*alliance.Alliance, []file.Fault, error) {
 	if name == "" {
-		return file.LoadFS(examples.FS, builtIn)
+		return file.LoadFS(examples.FS, builtIn, "examples")
 	}
-	return file.Load(name)
+	return file.Check(name)
 }
 
 // Check reports every fault of an alliance file to w, or what the file holds
 // when it has none.
 func Check(w io.Writer, name string, asJSON bool) error {
-	a, err := loadTerms(name)
+	a, warnings, err := loadTermsWarned(name)
 	var faults *file.Faults
 	switch {
 	case errors.As(err, &faults):
@@ -40,8 +46,12 @@ func Check(w io.Writer, name string, asJSON bool) error {
 	case err != nil:
 		return err
 	case asJSON:
-		_, err = fmt.Fprintf(w, "{\"faults\":[],\"hash\":%q}\n", a.Hash)
-		return err
+		return json.NewEncoder(w).Encode(map[string]any{"faults": []file.Fault{}, "warnings": append([]file.Fault{}, warnings...), "hash": a.Hash})
+	}
+	for _, f := range warnings {
+		if _, err := fmt.Fprintf(w, "%s:%d:%d: warning: %s (%s)\n", f.File, f.Line, f.Column, f.Problem, f.Remedy); err != nil {
+			return err
+		}
 	}
 	_, err = fmt.Fprintf(w, "%s: no fault. %d claims, %d contracts, %d pools, %d models, %d rights, %d prices, %d plans, %d variants, %d tenants. Terms %s\n",
 		name, len(a.Claims), len(a.Contracts), len(a.Pools), len(a.Models)+len(a.Families), len(a.Rights), len(a.Prices), len(a.Plans), len(a.Variants), len(a.Tenants), a.Hash[:12])

@@ -1,0 +1,117 @@
+package admin
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A session is "expiry.mac": the end of its life in Unix seconds and an
+// HMAC-SHA-256 of it under the token's hash. Nothing is stored, and a new
+// token ends every session.
+
+func (h *handler) sessionAt(now time.Time) string {
+	expiry := strconv.FormatInt(now.Add(sessionLife).Unix(), 10)
+	return expiry + "." + h.mac(expiry)
+}
+
+func (h *handler) mac(expiry string) string {
+	m := hmac.New(sha256.New, h.token[:])
+	m.Write([]byte("session:" + expiry))
+	return hex.EncodeToString(m.Sum(nil))
+}
+
+func (h *handler) hasSession(r *http.Request) bool {
+	c, err := r.Cookie(cookieName)
+	if err != nil || h.o.Token == "" {
+		return false
+	}
+	expiry, mac, ok := strings.Cut(c.Value, ".")
+	if !ok || !hmac.Equal([]byte(mac), []byte(h.mac(expiry))) {
+		return false
+	}
+	seconds, err := strconv.ParseInt(expiry, 10, 64)
+	return err == nil && h.o.Now().Unix() < seconds
+}
+
+var loginTemplate = template.Must(template.New("login").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Accordo: log in</title><link rel="stylesheet" href="/static/console.css"></head>
+<body class="login"><main><h1>Accordo</h1>
+<form method="post" action="/login">
+<label for="token">Admin token</label>
+<input id="token" name="token" type="password" autocomplete="current-password" autofocus required>
+<input type="hidden" name="to" value="{{.To}}">
+{{with .Problem}}<p class="problem" role="alert">{{.}}</p>{{end}}
+<button>Log in</button>
+<p>The token was printed when the server started.</p>
+</form></main></body></html>
+`))
+
+// loginPage shows the form. The link that the server prints carries the token
+// in the fragment of the query, which is exchanged for a cookie at once.
+func (h *handler) loginPage(w http.ResponseWriter, r *http.Request) {
+	if token := r.URL.Query().Get("token"); token != "" {
+		h.grant(w, r, token, safeTarget(r.URL.Query().Get("to")))
+		return
+	}
+	h.showLogin(w, http.StatusOK, safeTarget(r.URL.Query().Get("to")), "")
+}
+
+func (h *handler) showLogin(w http.ResponseWriter, status int, to, problem string) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_ = loginTemplate.Execute(w, struct{ To, Problem string }{to, problem})
+}
+
+func (h *handler) login(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		h.showLogin(w, http.StatusBadRequest, "/", "That form could not be read.")
+		return
+	}
+	h.grant(w, r, strings.TrimSpace(r.PostForm.Get("token")), safeTarget(r.PostForm.Get("to")))
+}
+
+func (h *handler) grant(w http.ResponseWriter, r *http.Request, token, to string) {
+	if !h.isToken(token) {
+		h.showLogin(w, http.StatusForbidden, to, "That is not the admin token of this server.")
+		return
+	}
+	now := h.o.Now()
+	http.SetCookie(w, &http.Cookie{
+		Name: cookieName, Value: h.sessionAt(now), Path: "/", Expires: now.Add(sessionLife),
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: h.o.Secure,
+	})
+	if r.Method == http.MethodGet {
+		// A redirect would not send a strict cookie back when the visit came
+		// from another program; a page that goes on by itself does.
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Refresh", "0; url="+to)
+		fmt.Fprintf(w, `<!doctype html><meta charset="utf-8"><title>Accordo</title><p><a href="%s">Go on</a></p>`, template.HTMLEscapeString(to))
+		return
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+func (h *handler) logout(w http.ResponseWriter, r *http.Request) {
+	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: h.o.Secure})
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+}
+
+// safeTarget keeps a redirect on this server: a path that begins with one
+// slash, with its query.
+func safeTarget(to string) string {
+	u, err := url.Parse(to)
+	if err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") || strings.Contains(to, "\\") {
+		return "/"
+	}
+	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
+}

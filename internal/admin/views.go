@@ -1,0 +1,156 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/route"
+	"github.com/accordo-ai/accordo/internal/story"
+	"github.com/accordo-ai/accordo/internal/usage"
+)
+
+// Source is what the pages and the API read. Its methods may be called at
+// once, do not block on upstreams and return values that nobody changes.
+type Source interface {
+	Overview(now time.Time) Overview
+	Pools(now time.Time) []Pool
+	// Requests returns the newest requests first, at most limit.
+	Requests(limit int) []Request
+	// Trace returns everything known of a request, or ErrNotFound.
+	Trace(ctx context.Context, requestID string) (Trace, error)
+	Contracts(now time.Time) []Contract
+	Balances() []ledger.Balance
+	// Story tells the story as known at a date; ok is false when the terms
+	// come without one.
+	Story(at time.Time) (s story.Story, ok bool)
+	// Readiness says whether requests are served, and what is wrong.
+	Readiness() Readiness
+}
+
+// Chatter sends a chat request through the gateway with the console's own
+// key, as any client would; the answer is the API's own.
+type Chatter interface {
+	Chat(w http.ResponseWriter, r *http.Request)
+	// Models are the models that the console's key may use.
+	Models() []string
+	// Territories are those that the console's key may assert.
+	Territories() []string
+}
+
+// Player plays a day of simulated demand through the gateway.
+type Player interface {
+	// Play starts a day and returns false when one is being played.
+	Play() bool
+	// Stop ends the day that is being played.
+	Stop()
+	// State says how far it is.
+	State() Play
+}
+
+// Overview is the head of every page.
+type Overview struct {
+	Title    string           `json:"title"`
+	Notice   string           `json:"notice"`
+	Operator string           `json:"operator"`
+	Currency string           `json:"currency"`
+	Terms    string           `json:"terms"` // hash
+	Version  string           `json:"version"`
+	Started  time.Time        `json:"started"`
+	API      string           `json:"api"` // base address of the API
+	StandIns []string         `json:"stand_ins"`
+	Requests map[string]int64 `json:"requests"` // by how they ended
+	Lag      uint64           `json:"lag"`      // journal records that are not in the books yet
+	Problems []string         `json:"problems,omitempty"`
+}
+
+// Readiness says whether requests are served. Problems that do not stop
+// serving are listed too.
+type Readiness struct {
+	Ready    bool     `json:"ready"`
+	Problems []string `json:"problems,omitempty"`
+}
+
+// Pool is a pool with its load.
+type Pool struct {
+	route.PoolState
+	Provider string   `json:"provider"`
+	Region   string   `json:"region"`
+	Chip     string   `json:"chip,omitempty"`
+	Contract string   `json:"contract"`
+	Shape    string   `json:"shape"`
+	Models   []string `json:"models"`
+	StandIn  string   `json:"stand_in,omitempty"` // what really answers
+}
+
+// Request is one request of the recent past; it never holds content.
+type Request struct {
+	ID       string        `json:"id"`
+	At       time.Time     `json:"at"`
+	Tenant   string        `json:"tenant"`
+	Plan     string        `json:"plan"`
+	Model    string        `json:"model"`
+	Served   string        `json:"served"` // id@version
+	Pool     string        `json:"pool"`
+	Contract string        `json:"contract"`
+	Right    string        `json:"right"`
+	Status   string        `json:"status"`
+	Tokens   usage.Vector  `json:"tokens"`
+	Cost     money.Amount  `json:"cost"` // of the request alone, rounded up
+	TTFT     time.Duration `json:"ttft_ns"`
+	Duration time.Duration `json:"duration_ns"`
+	Attempts int           `json:"attempts"`
+	StandIn  string        `json:"stand_in,omitempty"`
+}
+
+// Contract is a contract with what was burnt of it.
+type Contract struct {
+	ID         string        `json:"id"`
+	Title      string        `json:"title"`
+	Provider   string        `json:"provider"`
+	Shape      string        `json:"shape"`
+	From       alliance.Date `json:"from"`
+	Until      alliance.Date `json:"until"`
+	Headline   *money.Amount `json:"headline,omitempty"`
+	Assumption bool          `json:"assumption"` // the schedule is assumed
+	Claims     []string      `json:"claims"`
+	// The interval in force: its floor or fee, and what was burnt of it.
+	IntervalFrom  alliance.Date `json:"interval_from"`
+	IntervalUntil alliance.Date `json:"interval_until"`
+	Floor         money.Amount  `json:"floor"`
+	Fee           money.Amount  `json:"fee"`
+	Burnt         money.Amount  `json:"burnt"`       // in the interval, from the books
+	BurntTotal    money.Amount  `json:"burnt_total"` // since the books began
+	Used          int64         `json:"used"`        // chip-seconds or burn units of fixed capacity
+	UsedUnit      string        `json:"used_unit,omitempty"`
+	LambdaPPM     int64         `json:"lambda_ppm"`
+	Floors        []Interval    `json:"floors,omitempty"`
+}
+
+// Interval is one floor or fee of a contract's schedule.
+type Interval struct {
+	From   alliance.Date `json:"from"`
+	Until  alliance.Date `json:"until"`
+	Amount money.Amount  `json:"amount"`
+}
+
+// Trace is everything that is known of one request: decision, journal, books.
+type Trace struct {
+	RequestID string        `json:"request_id"`
+	Text      string        `json:"text"` // as accordo explain prints it
+	Attempts  []ledger.Line `json:"attempts"`
+}
+
+// Play is the state of the day that is played.
+type Play struct {
+	Running  bool      `json:"running"`
+	Hour     int       `json:"hour"` // of the simulated day, 0 to 24
+	Sent     int64     `json:"sent"`
+	Done     int64     `json:"done"`
+	Failed   int64     `json:"failed"`
+	Started  time.Time `json:"started"`
+	Describe string    `json:"describe"` // what it is, for the label
+}

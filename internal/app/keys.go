@@ -1,0 +1,89 @@
+package app
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/datadir"
+	"github.com/accordo-ai/accordo/internal/gateway"
+)
+
+// keyBits is the randomness of keys and tokens.
+const keyBits = 128
+
+// NewSecret makes a secret of 128 random bits with a prefix that tells people
+// what it is, and the SHA-256 by which it is known.
+func NewSecret(prefix string) (secret, sum string, err error) {
+	var b [keyBits / 8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", "", fmt.Errorf("read randomness: %w", err)
+	}
+	secret = prefix + hex.EncodeToString(b[:])
+	return secret, hashSecret(secret), nil
+}
+
+func hashSecret(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// issued is a key whose secret was made at this start.
+type issued struct {
+	ID     alliance.KeyID
+	Secret string
+}
+
+// issueKeys completes the keys of the terms. A key without a hash gets the
+// one that was issued earlier, as the facts tell, or a new one, which is
+// returned to be shown once. Keys of the built-in example are made anew at
+// every start and leave no fact.
+func issueKeys(a *alliance.Alliance, dir *datadir.Dir, o UpOptions, now time.Time) ([]gateway.Key, []issued, error) {
+	facts, err := dir.Facts()
+	if err != nil {
+		return nil, nil, err
+	}
+	earlier := map[string]string{}
+	for _, f := range facts {
+		if k := f.KeyIssued; k != nil {
+			earlier[k.ID] = k.SHA256
+		}
+		if k := f.KeyRevoked; k != nil {
+			delete(earlier, k.ID)
+		}
+	}
+	keys := gateway.TermsKeys(a)
+	var fresh []issued
+	for i := range keys {
+		k := &keys[i]
+		if k.SHA256 != "" {
+			continue
+		}
+		if sum := earlier[string(k.ID)]; sum != "" && o.File != "" {
+			k.SHA256 = sum
+			continue
+		}
+		secret, sum, err := NewSecret("ak-")
+		if err != nil {
+			return nil, nil, err
+		}
+		if o.DemoKey != "" && len(fresh) == 0 {
+			secret, sum = o.DemoKey, hashSecret(o.DemoKey)
+		}
+		k.SHA256 = sum
+		fresh = append(fresh, issued{k.ID, secret})
+		if o.File == "" {
+			continue
+		}
+		err = dir.AppendFact(datadir.Fact{At: now.UnixNano(), KeyIssued: &datadir.KeyIssued{
+			ID: string(k.ID), SHA256: sum, Tenant: string(k.Tenant), Plan: string(k.Plan), Channel: string(k.Channel), Territory: string(k.Territory), Trusted: k.Trusted,
+		}})
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	return keys, fresh, nil
+}

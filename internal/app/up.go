@@ -1,0 +1,169 @@
+// Package app wires the others into the commands of the program: it reads
+// files and flags, starts and stops what runs, and prints what people asked
+// for. It refuses to decide: rights, routes, ratings and entries are made in
+// the packages that it calls.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// UpOptions say what to serve and where.
+type UpOptions struct {
+	File        string // empty: the built-in example
+	Listen      string
+	AdminListen string
+	Data        string
+	Durability  string // crash or disk
+	TLSCert     string
+	TLSKey      string
+	// BehindTLS says that something in front ends TLS, so that a listener
+	// beyond loopback may speak plainly.
+	BehindTLS bool
+
+	NoModel    bool
+	CacheDir   string // of engine and weights; empty: the user's cache
+	Weights    string // another GGUF file; empty: the fetched one
+	SimInvoice string // file that the simulator appends its invoice to
+	DemoKey    string // replace the random ones, with the built-in example only
+	AdminToken string
+
+	Version  string
+	Out      io.Writer // what people read
+	Progress io.Writer // bars of long work
+	ModelLog io.Writer // the local model's own log
+	Log      *slog.Logger
+}
+
+const (
+	drainTime   = 20 * time.Second
+	resolveEach = 2 * time.Second
+)
+
+// Up serves until ctx ends, then drains and closes everything. SIGHUP reloads
+// the alliance file.
+func Up(ctx context.Context, o UpOptions) error {
+	if err := o.check(); err != nil {
+		return ExitError{ExitUsage, err}
+	}
+	listeners, err := listen(o)
+	if err != nil {
+		return err
+	}
+	defer listeners.Close()
+	s, err := newServer(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return s.serve(ctx, listeners)
+}
+
+func (o *UpOptions) check() error {
+	if o.File != "" && (o.DemoKey != "" || o.AdminToken != "") {
+		return errors.New("ACCORDO_DEMO_KEY and ACCORDO_ADMIN_TOKEN are for the built-in example only: unset them, or leave out the file")
+	}
+	if (o.TLSCert == "") != (o.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key go together")
+	}
+	for _, address := range []string{o.Listen, o.AdminListen} {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return fmt.Errorf("%q is not host:port: write 127.0.0.1:8080", address)
+		}
+		ip := net.ParseIP(host)
+		if loopback := host == "localhost" || ip != nil && ip.IsLoopback(); !loopback && o.TLSCert == "" && !o.BehindTLS {
+			return fmt.Errorf("%s can be reached from other machines: give --tls-cert and --tls-key, or --behind-tls when a proxy in front speaks TLS", address)
+		}
+	}
+	return nil
+}
+
+// listenerPair are the sockets of the API and of the operator.
+type listenerPair struct {
+	api, admin net.Listener
+}
+
+func listen(o UpOptions) (listenerPair, error) {
+	api, err := net.Listen("tcp", o.Listen)
+	if err != nil {
+		return listenerPair{}, fmt.Errorf("listen for the API: %w (choose another with --listen)", err)
+	}
+	admin, err := net.Listen("tcp", o.AdminListen)
+	if err != nil {
+		_ = api.Close()
+		return listenerPair{}, fmt.Errorf("listen for the console: %w (choose another with --admin-listen)", err)
+	}
+	return listenerPair{api, admin}, nil
+}
+
+// Close closes both sockets; closing them again does nothing.
+func (l listenerPair) Close() {
+	_ = l.api.Close()
+	_ = l.admin.Close()
+}
+
+// serve answers on both listeners until ctx ends or one fails, and drains.
+func (s *server) serve(ctx context.Context, l listenerPair) error {
+	api := s.gateway.Server()
+	console := &http.Server{
+		Handler: s.adminHandler(l), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+	}
+	failed := make(chan error, 2)
+	start := func(h *http.Server, ln net.Listener) {
+		var err error
+		if s.o.TLSCert != "" {
+			err = h.ServeTLS(ln, s.o.TLSCert, s.o.TLSKey)
+		} else {
+			err = h.Serve(ln)
+		}
+		if !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	}
+	go start(api, l.api)
+	go start(console, l.admin)
+	s.announce(l)
+
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	var err error
+	for running := true; running; {
+		select {
+		case <-hup:
+			s.reload()
+		case err = <-failed:
+			running = false
+		case <-ctx.Done():
+			running = false
+		}
+	}
+	s.shutdown(api, console)
+	return err
+}
+
+func (s *server) shutdown(api, console *http.Server) {
+	fmt.Fprintln(s.o.Out, "\nStopping: requests under way may end, new ones are refused.")
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	s.play.Stop()
+	if cut := s.gateway.Drain(ctx); cut > 0 {
+		s.o.Log.Warn("requests were cut at the end of the drain", "requests", cut)
+	}
+	_ = api.Shutdown(ctx) // what is left is idle connections
+	_ = console.Shutdown(ctx)
+	_ = api.Close()
+	_ = console.Close()
+}
