@@ -190,6 +190,7 @@ func classify(ctx context.Context, err error, sent bool) *Error {
 // pieces reads a list of byte slices and notes whether anyone began to.
 type pieces struct {
 	list [][]byte
+	at   int // in the first slice
 	left int64
 	read atomic.Bool
 }
@@ -198,12 +199,10 @@ type pieces struct {
 func (p *pieces) Read(dst []byte) (n int, err error) {
 	p.read.Store(true)
 	for n < len(dst) && len(p.list) > 0 {
-		k := copy(dst[n:], p.list[0])
-		n += k
-		if k == len(p.list[0]) {
-			p.list = p.list[1:]
-		} else {
-			p.list = append([][]byte{p.list[0][k:]}, p.list[1:]...)
+		k := copy(dst[n:], p.list[0][p.at:])
+		n, p.at = n+k, p.at+k
+		if p.at == len(p.list[0]) {
+			p.list, p.at = p.list[1:], 0
 		}
 	}
 	if n == 0 && len(dst) > 0 {

@@ -1,0 +1,346 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/dialect/openai"
+	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/route"
+	"github.com/accordo-ai/accordo/internal/usage"
+)
+
+// The reasons of outcomes that are not Served, and of failures that the
+// router hears of. They are part of what the journal holds.
+const (
+	reasonClientLeft    = "client_left"
+	reasonNoUsage       = "usage_missing"
+	reasonContradiction = "usage_contradicts"
+	reasonCut           = "cut"
+	reasonProtocol      = "protocol"
+	reasonErrorEvent    = "error_event"
+	reasonTooLarge      = "answer_too_large"
+	reasonFirstToken    = "first_token_timeout"
+	reasonBetweenTokens = "between_tokens_timeout"
+	reasonTotal         = "total_timeout"
+	reasonDraining      = "gateway_stopping"
+	reasonNoClient      = "no_client"
+	reasonPanic         = "internal_error"
+	reasonRateLimited   = "rate_limited"
+)
+
+// attempt is one try at one pool.
+type attempt struct {
+	c       *call
+	st      *compiled
+	d       *route.Decision
+	id      record.AttemptID
+	intent  uint64
+	opened  bool // the intent is in the journal
+	sent    bool // the provider may have seen the request
+	started time.Time
+	first   time.Time // of the answer
+	deltas  int64
+	ended   bool
+	watch   *watch
+
+	upstreamID, tier, version string
+}
+
+// verdict is what the loop over candidates needs to know.
+type verdict struct {
+	err   *openai.Error // nil: the client has its answer
+	retry bool
+}
+
+// run journals the intent, calls, relays, and journals the outcome. Whatever
+// happens in between, the outcome is written exactly once.
+func (a *attempt) run() (v verdict) {
+	c, g := a.c, a.c.g
+	a.id = record.AttemptID(randomID())
+	defer func() {
+		if !a.ended { // a panic is on its way, or a path forgot: never leave an intent open
+			a.end(ending{status: record.Suspense, reason: reasonPanic})
+		}
+	}()
+	up := a.st.upstreams[a.d.Pool.ID]
+	if up == nil {
+		a.end(ending{status: record.Unserved, reason: reasonNoClient})
+		return verdict{openai.Server(503, "no_pool", 0, "The chosen pool has no connection. Ask the operator to look at the log."), true}
+	}
+	seq, err := g.journal.Intent(c.r.Context(), a.record())
+	if err != nil {
+		a.ended = true
+		g.observe(g.now(), route.Outcome{Reservation: a.d.Reservation, Pool: a.d.Pool.ID, Failure: route.FailureCancelled})
+		if c.gone() {
+			return verdict{clientLeft(), false}
+		}
+		g.log.Error("intent not written", "request_id", c.id, "error", err)
+		return verdict{openai.Server(503, "journal_unavailable", 5*time.Second, "The gateway cannot write its journal, and serves nothing that it cannot account for. Try again later; the operator finds the cause in the log and at /readyz."), false}
+	}
+	a.intent, a.opened, a.sent = seq, true, true
+	ctx, cancel := context.WithCancelCause(c.r.Context())
+	defer cancel(nil)
+	a.watch = newWatch(cancel, a.timeouts(), c.req.Stream)
+	defer a.watch.stop()
+
+	path := "/chat/completions"
+	if c.kind == openai.Embedding {
+		path = "/embeddings"
+	}
+	body := c.req.Splice(openai.Edit{Model: upstreamName(a.d), Usage: true, MaxOutput: c.maxOutput, System: c.system})
+	resp, err := up.Send(ctx, path, string(a.id), c.id, c.r.Header, body)
+	if err != nil {
+		return a.noAnswer(ctx, err)
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		return a.status(ctx, resp)
+	case c.req.Stream:
+		return a.stream(ctx, resp)
+	}
+	return a.plain(ctx, resp)
+}
+
+func upstreamName(d *route.Decision) string {
+	if d.PoolModel.UpstreamName != "" {
+		return d.PoolModel.UpstreamName
+	}
+	return string(d.PoolModel.Model)
+}
+
+// record is the intent as the journal keeps it.
+func (a *attempt) record() *record.Intent {
+	c, d := a.c, a.d
+	in := &record.Intent{
+		Attempt: a.id, Request: c.id, Number: int32(c.attempts), Decision: d.Sequence, Terms: a.st.a.Hash,
+		Tenant: string(c.key.Tenant), Key: string(c.key.ID), Plan: string(c.key.Plan), Channel: string(c.key.Channel),
+		Territory: string(c.territory), EndUser: c.endUser, Model: shown(c.model, nil),
+		Pool: string(d.Pool.ID), Contract: string(d.Contract), Right: string(d.Right), CostPrice: string(d.CostPrice),
+		Estimate: c.estimate, Stream: c.req.Stream, Considered: d.Considered,
+	}
+	if c.variant != nil {
+		in.Variant = shown(c.model, c.variant)
+	}
+	if p := c.key.plan.Price; p != nil {
+		in.SalePrice = string(p.ID)
+	}
+	c.considered = d.Considered[:0]
+	c.row.choose(a)
+	return in
+}
+
+// ending is how an attempt ended.
+type ending struct {
+	status     record.Status
+	usage      usage.Vector // when Served
+	reason     string
+	failure    string // for the router; empty: reason
+	retryAfter time.Duration
+	delivered  bool // the customer was served it, and counts it
+}
+
+// end tells the router, journals the outcome and notes what the customer
+// used. It acts once; the error says that the record is not safe.
+func (a *attempt) end(e ending) error {
+	if a.ended {
+		return nil
+	}
+	a.ended = true
+	c, g := a.c, a.c.g
+	now := g.now()
+	if e.status != record.Served {
+		e.usage = a.estimate()
+		if e.status == record.Unserved {
+			e.usage = usage.Vector{}
+		}
+	}
+	if e.failure == "" {
+		e.failure = e.reason
+	}
+	ttft := time.Duration(0)
+	if !a.first.IsZero() {
+		ttft = a.first.Sub(a.started)
+	}
+	o := route.Outcome{Reservation: a.d.Reservation, Pool: a.d.Pool.ID, Usage: e.usage, Served: e.status == record.Served, Failure: e.failure, TTFT: ttft, Duration: now.Sub(a.started), RetryAfter: e.retryAfter}
+	observation := g.observe(now, o)
+	if e.delivered {
+		c.used = c.used.Add(e.usage)
+	}
+	g.metrics.attempt(a, &e, ttft, now.Sub(a.started))
+	c.row.end(a, &e, ttft)
+	if !a.opened {
+		return nil
+	}
+	out := &record.Outcome{Attempt: a.id, Intent: a.intent, Observation: observation, Status: e.status, Usage: e.usage, Tier: a.tier, Upstream: a.upstreamID, Version: a.version, Reason: e.reason, TTFT: int64(ttft), Duration: int64(now.Sub(a.started))}
+	if _, err := g.journal.Outcome(context.WithoutCancel(c.r.Context()), out); err != nil {
+		g.log.Error("outcome not written", "request_id", c.id, "attempt", string(a.id), "error", err)
+		return err
+	}
+	return nil
+}
+
+// estimate is what an attempt without a bill may have used: never nothing.
+func (a *attempt) estimate() usage.Vector {
+	v := a.c.estimate
+	if a.deltas > 0 {
+		v.Output = a.deltas
+	}
+	return v
+}
+
+// noAnswer ends an attempt whose call brought no response.
+func (a *attempt) noAnswer(ctx context.Context, err error) verdict {
+	cause, sent := reasonCut, true
+	var classified interface {
+		Sent() bool
+		Cause() string
+	}
+	if errors.As(err, &classified) {
+		cause, sent = classified.Cause(), classified.Sent()
+	}
+	a.sent = sent
+	if ctx.Err() != nil {
+		return a.broken(ctx, reasonCut)
+	}
+	status := record.Suspense
+	if !sent {
+		status = record.Unserved
+	}
+	a.c.g.log.Warn("call failed", "request_id", a.c.id, "attempt", string(a.id), "pool", string(a.d.Pool.ID), "cause", cause, "error", err)
+	a.end(ending{status: status, reason: cause})
+	return verdict{openai.Server(502, "provider_unreachable", time.Second, "The provider could not be reached, and no other pool could take over. Try again."), true}
+}
+
+// broken ends an attempt that was cut: by the provider, a timeout, the
+// client or a drain. otherwise is the reason when none of ours did it.
+func (a *attempt) broken(ctx context.Context, otherwise string) verdict {
+	reason, e, retry := otherwise, openai.Server(502, "provider_cut", time.Second, "The provider cut the answer, and no other pool could take over. Try again."), true
+	failure := ""
+	var t *timeout
+	switch cause := context.Cause(ctx); {
+	case cause == nil:
+	case errors.As(cause, &t):
+		reason = t.reason
+		e = openai.Server(504, t.reason, time.Second, "The provider did not answer within %s (%s), and no other pool could take over. Try again, or ask for a shorter answer.", t.after, t.reason)
+		retry = t.reason != reasonTotal
+	case errors.Is(cause, errDraining):
+		reason, failure, retry = reasonDraining, route.FailureCancelled, false
+		e = openai.Server(503, "stopping", 2*time.Second, "The gateway had to stop before the answer was complete. Try again.")
+	default:
+		reason, failure, retry, e = reasonClientLeft, route.FailureCancelled, false, clientLeft()
+	}
+	status := record.Suspense
+	if !a.sent {
+		status = record.Unserved
+	}
+	a.end(ending{status: status, reason: reason, failure: failure, delivered: a.c.wrote || reason == reasonClientLeft})
+	a.c.settle()
+	return verdict{e, retry}
+}
+
+// clientLeft is what nobody reads; its status is for metrics and the console.
+func clientLeft() *openai.Error {
+	return openai.Server(499, "client_left", 0, "The client left before the answer was complete.")
+}
+
+// status ends an attempt that the provider refused.
+func (a *attempt) status(ctx context.Context, resp *http.Response) verdict {
+	code := resp.StatusCode
+	reason := "status_" + strconv.Itoa(code)
+	e := ending{status: record.Unserved, reason: reason}
+	switch {
+	case code == 400 || code == 413 || code == 422:
+		body, err := io.ReadAll(io.LimitReader(resp.Body, MaxErrorBytes))
+		if err != nil && ctx.Err() != nil {
+			return a.broken(ctx, reasonCut)
+		}
+		e.failure = route.FailureCancelled // the client's fault says nothing about the pool
+		err = a.end(e)
+		if err != nil || !openai.IsErrorObject(body) {
+			return verdict{openai.Invalid("", "provider_refused", "The provider refused the request (status %d) without saying why. Check its parameters against the model's documentation.", code), false}
+		}
+		a.pass(code, body)
+		return verdict{}
+	case code == 429:
+		e.reason, e.failure, e.retryAfter = reasonRateLimited, route.FailureRateLimited, retryAfter(resp.Header, a.c.g.now())
+		a.end(e)
+		return verdict{openai.Server(503, "providers_rate_limited", max(e.retryAfter, time.Second), "The providers that may serve %s accept no more requests at the moment. Try again in %s.", a.c.req.Model, wait(max(e.retryAfter, time.Second))), true}
+	case code == 504 || code >= 200 && code < 300:
+		e.status = record.Suspense // its gateway gave up, or something was answered: work may be billed
+	}
+	if code == 401 || code == 403 {
+		a.c.g.log.Error("provider refuses the credential", "pool", string(a.d.Pool.ID), "status", code)
+	}
+	a.end(e)
+	if code == 503 || code == 529 {
+		return verdict{openai.Server(503, "provider_overloaded", max(retryAfter(resp.Header, a.c.g.now()), time.Second), "The provider is overloaded, and no other pool could take over. Try again in a moment."), true}
+	}
+	return verdict{openai.Server(502, "provider_failed", time.Second, "The provider failed (status %d), and no other pool could take over. Try again.", code), true}
+}
+
+// pass hands the provider's own error object to the client.
+func (a *attempt) pass(code int, body []byte) {
+	c := a.c
+	c.settle()
+	c.wrote, c.row.Status = true, code
+	h := c.w.Header()
+	h["Content-Type"] = []string{"application/json"}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	a.standIn(h)
+	c.w.WriteHeader(code)
+	_, _ = c.w.Write(body)
+}
+
+// standIn says who really answered.
+func (a *attempt) standIn(h http.Header) {
+	if s := a.d.Pool.StandIn; s != nil {
+		h["X-Accordo-Stand-In"] = []string{headerText(s.Kind + ": " + s.Says)}
+	}
+}
+
+// headerText keeps what a header may hold.
+func headerText(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// MaxRetryAfter bounds what a provider may make us wait.
+const MaxRetryAfter = time.Hour
+
+// retryAfter reads Retry-After in every form: milliseconds, seconds, a date.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	d := time.Duration(0)
+	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil && ms > 0 && ms < math.MaxInt32 {
+		d = time.Duration(ms * float64(time.Millisecond))
+	} else if s, err := strconv.ParseFloat(h.Get("Retry-After"), 64); err == nil {
+		if s > 0 {
+			d = time.Duration(min(s, MaxRetryAfter.Seconds()) * float64(time.Second))
+		}
+	} else if at, err := http.ParseTime(h.Get("Retry-After")); err == nil {
+		d = at.Sub(now)
+	}
+	return min(max(d, 0), MaxRetryAfter)
+}
+
+func (a *attempt) timeouts() timeouts {
+	ms := func(v int64, fallback time.Duration) time.Duration {
+		if v > 0 {
+			return time.Duration(v) * time.Millisecond
+		}
+		return fallback
+	}
+	l, e := &a.c.g.limits, &a.d.Pool.Endpoint
+	return timeouts{ms(e.FirstTokenMS, l.FirstToken), ms(e.BetweenTokensMS, l.BetweenToken), ms(e.TotalMS, l.Total)}
+}

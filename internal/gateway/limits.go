@@ -1,0 +1,133 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// Limits bound what clients and providers can make the gateway do. A zero
+// takes the default of the constant with the same name.
+type Limits struct {
+	BodyBytes    int64 // of a request
+	AnswerBytes  int64 // of a plain answer
+	HeaderBytes  int   // of a request
+	Concurrent   int64 // requests under way
+	Attempts     int   // tries per request, the first included
+	RetryBurst   int   // retries that may come at once, over all requests
+	RetryPercent int   // retries per 100 requests in the long run
+	HeaderTime   time.Duration
+	BodyTime     time.Duration // for a request's body to arrive
+	WriteTime    time.Duration // for a client to take what is written
+	FirstToken   time.Duration // from the call to the first event of a stream
+	BetweenToken time.Duration // between two reads of a stream
+	Total        time.Duration // of one attempt
+	UsageWait    time.Duration // from the finish reason to the usage
+	CutTime      time.Duration // for outcomes to be written when a drain cuts
+}
+
+// The defaults of Limits.
+const (
+	BodyBytes    = 20 << 20
+	AnswerBytes  = 64 << 20
+	HeaderBytes  = 32 << 10
+	Concurrent   = 20_000
+	Attempts     = 4
+	RetryBurst   = 1000
+	RetryPercent = 20
+	HeaderTime   = 10 * time.Second
+	BodyTime     = 30 * time.Second
+	WriteTime    = 30 * time.Second
+	FirstToken   = 60 * time.Second
+	BetweenToken = 30 * time.Second
+	Total        = 10 * time.Minute
+	UsageWait    = 10 * time.Second
+	CutTime      = 5 * time.Second
+	IdleTime     = 2 * time.Minute // of a kept-alive connection
+)
+
+// The bounds that admission uses.
+const (
+	// ImageTokens bounds the input tokens of one image.
+	ImageTokens = 2_500
+	// TemplateTokens bounds what a chat template adds to a conversation
+	// beyond the bytes of its JSON.
+	TemplateTokens = 64
+	// BytesPerToken divides bytes of text for an estimate.
+	BytesPerToken = 4
+	// ImageEstimate is the estimate of the input tokens of one image.
+	ImageEstimate = 800
+	// OutputEstimate is the estimate of output tokens when more are allowed.
+	OutputEstimate = 512
+	// DefaultOutput bounds an answer when neither client nor plan does.
+	DefaultOutput = 4096
+	// MinOutput is the least that is worth sending when a limit is nearly spent.
+	MinOutput = 16
+	// MaxErrorBytes of a provider's refusal are read.
+	MaxErrorBytes = 64 << 10
+)
+
+func (l Limits) withDefaults() Limits {
+	set(&l.BodyBytes, BodyBytes)
+	set(&l.AnswerBytes, AnswerBytes)
+	set(&l.HeaderBytes, HeaderBytes)
+	set(&l.Concurrent, Concurrent)
+	set(&l.Attempts, Attempts)
+	set(&l.RetryBurst, RetryBurst)
+	set(&l.RetryPercent, RetryPercent)
+	set(&l.HeaderTime, HeaderTime)
+	set(&l.BodyTime, BodyTime)
+	set(&l.WriteTime, WriteTime)
+	set(&l.FirstToken, FirstToken)
+	set(&l.BetweenToken, BetweenToken)
+	set(&l.Total, Total)
+	set(&l.UsageWait, UsageWait)
+	set(&l.CutTime, CutTime)
+	return l
+}
+
+func set[T int | int64 | time.Duration](v *T, fallback T) {
+	if *v <= 0 {
+		*v = fallback
+	}
+}
+
+// Server returns an http.Server for the API with its limits set, through
+// which a drain reaches the requests under way.
+func (g *Gateway) Server() *http.Server {
+	return &http.Server{
+		Handler:           g,
+		ReadHeaderTimeout: g.limits.HeaderTime,
+		IdleTimeout:       IdleTime,
+		MaxHeaderBytes:    g.limits.HeaderBytes,
+		BaseContext:       func(net.Listener) context.Context { return g.base },
+		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+	}
+}
+
+const milli = 1000
+
+// tokens is the global budget of retries: each request earns a share of one,
+// each retry costs one, and the burst bounds what is saved up.
+type tokens struct{ level atomic.Int64 }
+
+func (t *tokens) earn(share, burst int64) {
+	if v := t.level.Load(); v < burst {
+		t.level.Add(min(share, burst-v))
+	}
+}
+
+func (t *tokens) take() bool {
+	for {
+		v := t.level.Load()
+		if v < milli {
+			return false
+		}
+		if t.level.CompareAndSwap(v, v-milli) {
+			return true
+		}
+	}
+}

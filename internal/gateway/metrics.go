@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/accordo-ai/accordo/internal/record"
+)
+
+// Metrics are the gateway's counters and histograms. Labels are ids of the
+// terms, statuses and codes: their number is bounded by the terms.
+type Metrics struct {
+	registry  *prometheus.Registry
+	inFlight  prometheus.Gauge
+	requests  *prometheus.CounterVec
+	refusals  *prometheus.CounterVec
+	attempts  *prometheus.CounterVec
+	tokens    *prometheus.CounterVec
+	retries   prometheus.Counter
+	overshoot prometheus.Counter
+	duration  *prometheus.HistogramVec
+	ttft      *prometheus.HistogramVec
+	tpot      *prometheus.HistogramVec
+}
+
+// NewMetrics returns metrics in a registry of their own.
+func NewMetrics() *Metrics {
+	secondsBuckets := []float64{0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92}
+	ttftBuckets := []float64{0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
+	tpotBuckets := []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5}
+	m := &Metrics{registry: prometheus.NewRegistry()}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "accordo_requests_in_flight", Help: "Requests under way."})
+	m.retries = prometheus.NewCounter(prometheus.CounterOpts{Name: "accordo_retries_total", Help: "Attempts after the first of a request."})
+	m.overshoot = prometheus.NewCounter(prometheus.CounterOpts{Name: "accordo_hold_overshoot_total", Help: "Requests that used more than their hold."})
+	m.registry.MustRegister(m.inFlight, m.retries, m.overshoot)
+	m.requests = counter("accordo_requests_total", "Requests of known keys by HTTP status; 499: the client left.", "status", "plan")
+	m.refusals = counter("accordo_refusals_total", "Error objects that the gateway sent, by status and code.", "status", "code")
+	m.attempts = counter("accordo_attempts_total", "Attempts by pool and outcome.", "pool", "outcome")
+	m.tokens = counter("gen_ai_client_token_usage_total", "Tokens of attempts that the provider billed.", "accordo_pool", "gen_ai_request_model", "gen_ai_token_type")
+	m.duration = histogram("gen_ai_server_request_duration_seconds", "Attempts that were served, from the intent to the end.", secondsBuckets, "accordo_pool", "gen_ai_request_model")
+	m.ttft = histogram("gen_ai_server_time_to_first_token_seconds", "From the intent to the first event of a stream or the header of a plain answer.", ttftBuckets, "accordo_pool", "gen_ai_request_model")
+	m.tpot = histogram("gen_ai_server_time_per_output_token_seconds", "Time per output token after the first, of streams.", tpotBuckets, "accordo_pool", "gen_ai_request_model")
+	return m
+}
+
+// Registry lets others add their own collectors to what Handler serves.
+func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
+
+// Handler serves the metrics in Prometheus' text format. It belongs on the
+// admin listener.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+func (m *Metrics) request(c *call) {
+	m.requests.WithLabelValues(strconv.Itoa(c.row.Status), string(c.key.plan.ID)).Inc()
+}
+
+func outcomeName(s record.Status) string {
+	switch s {
+	case record.Served:
+		return "served"
+	case record.Unserved:
+		return "unserved"
+	}
+	return "suspense"
+}
+
+func (m *Metrics) attempt(a *attempt, e *ending, ttft, total time.Duration) {
+	pool, model := string(a.d.Pool.ID), string(a.c.model.ID)
+	m.attempts.WithLabelValues(pool, outcomeName(e.status)).Inc()
+	if e.status != record.Served {
+		return
+	}
+	for _, t := range [...]struct {
+		kind string
+		n    int64
+	}{{"input", e.usage.UncachedInput}, {"cache_read", e.usage.CacheRead}, {"cache_write", e.usage.CacheWrite}, {"output", e.usage.Output}, {"reasoning", e.usage.Reasoning}} {
+		if t.n > 0 {
+			m.tokens.WithLabelValues(pool, model, t.kind).Add(float64(t.n))
+		}
+	}
+	m.duration.WithLabelValues(pool, model).Observe(total.Seconds())
+	m.ttft.WithLabelValues(pool, model).Observe(ttft.Seconds())
+	if out := e.usage.AllOutput(); a.c.req.Stream && out > 1 {
+		m.tpot.WithLabelValues(pool, model).Observe((total - ttft).Seconds() / float64(out-1))
+	}
+}

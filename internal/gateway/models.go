@@ -1,0 +1,125 @@
+package gateway
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/dialect/openai"
+	"github.com/accordo-ai/accordo/internal/route"
+	"github.com/accordo-ai/accordo/internal/variant"
+)
+
+// serveModels lists what the key may use now, or describes one of it.
+func (c *call) serveModels(id string) {
+	defer c.close()
+	c.row.Asked = id
+	seen := map[alliance.ModelID]bool{}
+	entries := c.visible(seen)
+	var body []byte
+	if id == "" {
+		body = append(body, `{"object":"list","data":[`...)
+		for i, e := range entries {
+			if i > 0 {
+				body = append(body, ',')
+			}
+			body = e.append(body)
+		}
+		body = append(body, "]}"...)
+	} else {
+		i := slices.IndexFunc(entries, func(e entry) bool { return e.id == id })
+		if i < 0 {
+			c.refuse(openai.NoModel(id))
+			return
+		}
+		body = entries[i].append(body)
+	}
+	c.wrote, c.row.Status = true, http.StatusOK
+	h := c.w.Header()
+	h["Content-Type"] = []string{"application/json"}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	c.w.WriteHeader(http.StatusOK)
+	_, _ = c.w.Write(body)
+}
+
+// entry is one model of the list.
+type entry struct {
+	id, owner string
+	created   int64
+	embedding bool
+}
+
+func (e entry) append(dst []byte) []byte {
+	dst = append(append(dst, `{"id":`...), openai.QuoteModel(e.id)...)
+	dst = strconv.AppendInt(append(dst, `,"object":"model","created":`...), e.created, 10)
+	dst = append(append(dst, `,"owned_by":`...), openai.QuoteModel(e.owner)...)
+	return append(dst, '}')
+}
+
+// visible are the models, families and variants that the key's plan offers
+// and that some pool may serve to it; chat models come first. seen caches
+// which models have a pool.
+func (c *call) visible(seen map[alliance.ModelID]bool) []entry {
+	a, plan := c.st.a, c.key.plan
+	var list []entry
+	add := func(id alliance.ModelID, m *alliance.Model, v *alliance.Variant, created int64) {
+		if c.servable(seen, m, v) {
+			list = append(list, entry{string(id), string(m.Owner), max(created, 0), m.Kind == "embedding"})
+		}
+	}
+	for i := range a.Variants {
+		v := &a.Variants[i]
+		allowed, _ := variant.Allowed(v, plan.ID, c.surface)
+		if !allowed || !variant.RolledOut(v, c.territory, slices.Contains(c.key.OptIn, v.ID), c.started).On {
+			continue
+		}
+		if m, _, _, ok := a.Resolve(v.ID, c.started); ok {
+			add(v.ID, m, v, 0)
+			for _, f := range v.Flows {
+				add(v.ID+":"+alliance.ModelID(f.ID), m, v, 0)
+			}
+		}
+	}
+	for i := range a.Families {
+		f := &a.Families[i]
+		if m, _, _, ok := a.Resolve(f.ID, c.started); ok && c.st.inPlan(plan, f.ID, m, nil) {
+			add(f.ID, m, nil, f.Members[0].From.Unix())
+		}
+	}
+	for i := range a.Models {
+		if m := &a.Models[i]; c.st.inPlan(plan, m.ID, m, nil) {
+			add(m.ID, m, nil, 0)
+		}
+	}
+	slices.SortStableFunc(list, func(x, y entry) int {
+		return strings.Compare(order(x), order(y))
+	})
+	return list
+}
+
+func order(e entry) string {
+	if e.embedding {
+		return "1"
+	}
+	return "0"
+}
+
+// servable reports whether some pool may serve the model to this key now,
+// whatever its load.
+func (c *call) servable(seen map[alliance.ModelID]bool, m *alliance.Model, v *alliance.Variant) bool {
+	name := m.ID
+	q := route.Request{Model: m.ID, Plan: c.key.plan.ID, Channel: c.key.Channel, Territory: c.territory, Kind: m.Kind}
+	if v != nil {
+		name, q.Variant = v.ID, v.ID
+	}
+	if ok, known := seen[name]; known {
+		return ok
+	}
+	c.g.routing.Lock()
+	x := c.g.router.Explain(c.started, c.started, &q)
+	c.g.routing.Unlock()
+	seen[name] = len(x.Candidates) > 0
+	return seen[name]
+}

@@ -1,0 +1,254 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/dialect/openai"
+	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/usage"
+)
+
+// copied are the provider's headers that a client may see.
+var copied = [...]string{"Openai-Processing-Ms", "Openai-Version"}
+
+// plain reads the whole answer, makes its outcome safe and then sends it.
+func (a *attempt) plain(ctx context.Context, resp *http.Response) verdict {
+	c := a.c
+	a.first = c.g.now()
+	body, err := readBody(resp.Body, resp.ContentLength, c.g.limits.AnswerBytes)
+	if errors.Is(err, errTooLarge) {
+		return a.faulty(reasonTooLarge)
+	}
+	if err != nil {
+		return a.broken(ctx, reasonCut)
+	}
+	ans, err := openai.ScanAnswer(body)
+	a.upstreamID, a.version, a.tier = ans.ID, ans.Model, ans.ServiceTier
+	if err != nil || !ans.Complete(c.kind) {
+		return a.faulty(reasonProtocol)
+	}
+	if err := a.end(billed(ans.Usage, ans.UsageErr)); err != nil {
+		c.settle()
+		return verdict{notSafe(), false}
+	}
+	c.settle()
+	out := body
+	if name := openai.QuoteModel(c.shown); ans.Model != c.shown {
+		out = ans.Rewrite(make([]byte, 0, len(body)+len(name)), name, false)
+	}
+	c.wrote, c.row.Status = true, http.StatusOK
+	h := a.header(resp)
+	h["Content-Type"] = []string{"application/json"}
+	h["Content-Length"] = []string{strconv.Itoa(len(out))}
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(c.g.limits.WriteTime))
+	c.w.WriteHeader(http.StatusOK)
+	_, _ = c.w.Write(out)
+	return verdict{}
+}
+
+// billed is the ending of a complete answer: a bill when the provider stated
+// its usage, suspense when it did not or contradicts itself.
+func billed(v usage.Vector, err error) ending {
+	switch {
+	case err == nil:
+		return ending{status: record.Served, usage: v, delivered: true}
+	case errors.Is(err, openai.ErrNoUsage):
+		return ending{status: record.Suspense, reason: reasonNoUsage, delivered: true}
+	}
+	return ending{status: record.Suspense, reason: reasonContradiction, delivered: true}
+}
+
+// notSafe is the answer when the outcome could not be journalled: a client
+// never sees an answer complete that the books do not know.
+func notSafe() *openai.Error {
+	return openai.Server(500, "outcome_not_recorded", 5*time.Second, "The answer came, but the gateway could not record it and so does not hand it out. Try again later; the operator finds the cause in the log.")
+}
+
+// faulty ends an attempt whose answer is not what the dialect allows.
+func (a *attempt) faulty(reason string) verdict {
+	a.end(ending{status: record.Suspense, reason: reason, delivered: a.c.wrote})
+	a.c.settle()
+	return verdict{openai.Server(502, "provider_answer_invalid", time.Second, "The provider's answer is not valid (%s), and no other pool could take over. Try again.", reason), true}
+}
+
+// header prepares the answer's header.
+func (a *attempt) header(resp *http.Response) http.Header {
+	h := a.c.w.Header()
+	for _, name := range copied {
+		if v := resp.Header[name]; len(v) == 1 && len(v[0]) < 128 {
+			h[name] = v
+		}
+	}
+	a.standIn(h)
+	a.c.limitHeaders(h)
+	return h
+}
+
+const readBytes = 32 << 10
+
+func newReadBuffer() any { return new([readBytes]byte) }
+
+// relay is the state of one stream on its way to the client.
+type relay struct {
+	*attempt
+	ctx  context.Context
+	resp *http.Response
+	st   *openai.Stream
+	rc   *http.ResponseController
+	lost bool // a write to the client failed
+}
+
+// stream relays events as they come. What carries the finish reason, and all
+// after it, waits until the outcome is safe.
+func (a *attempt) stream(ctx context.Context, resp *http.Response) verdict {
+	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
+		return a.faulty(reasonProtocol)
+	}
+	c := a.c
+	s := &relay{a, ctx, resp, openai.NewStream(c.shown, c.req.IncludeUsage, c.req.Choices), http.NewResponseController(c.w), false}
+	buf := c.g.buffers.Get().(*[readBytes]byte)
+	defer c.g.buffers.Put(buf)
+	for {
+		n, readErr := resp.Body.Read(buf[:])
+		out, fault := s.st.Feed(buf[:n])
+		if fault == nil && readErr != nil {
+			fault = s.st.Close()
+		}
+		s.learn()
+		if fault != nil {
+			return s.fault(out, fault)
+		}
+		if len(out) > 0 && !s.send(out) {
+			return s.clientGone()
+		}
+		switch {
+		case s.st.Phase() == openai.Done, readErr != nil && s.st.Complete():
+			return s.finish(buf[:])
+		case readErr != nil:
+			return s.cut(reasonCut)
+		}
+		s.rearm(n)
+	}
+}
+
+// learn takes over what the stream has stated so far.
+func (s *relay) learn() {
+	if s.first.IsZero() && s.st.Phase() > openai.Waiting {
+		s.first = s.c.g.now()
+	}
+	s.deltas, s.upstreamID, s.version, s.tier = s.st.Deltas, s.st.ID, s.st.Model, s.st.ServiceTier
+}
+
+// usageGrace is how long [DONE] may take once everything else is there.
+const usageGrace = time.Second
+
+func (s *relay) rearm(n int) {
+	between := s.watch.limits.between
+	switch {
+	case n == 0 || s.st.Phase() == openai.Waiting: // comments are no token
+	case s.st.Phase() == openai.Holding && s.st.Complete() && s.st.UsageErr == nil:
+		s.watch.next(min(between, usageGrace))
+	case s.st.Phase() == openai.Holding:
+		s.watch.next(min(between, s.c.g.limits.UsageWait))
+	default:
+		s.watch.next(between)
+	}
+}
+
+// send writes events and flushes; false means that the client is gone.
+func (s *relay) send(out []byte) bool {
+	c := s.c
+	if !c.wrote {
+		c.wrote, c.row.Status = true, http.StatusOK
+		h := s.header(s.resp)
+		h["Content-Type"] = []string{"text/event-stream; charset=utf-8"}
+		h["Cache-Control"] = []string{"no-cache"}
+		h["X-Accel-Buffering"] = []string{"no"}
+		c.w.WriteHeader(http.StatusOK)
+	}
+	_ = s.rc.SetWriteDeadline(time.Now().Add(c.g.limits.WriteTime))
+	if _, err := c.w.Write(out); err != nil {
+		s.lost = true
+		return false
+	}
+	if err := s.rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		s.lost = true
+		return false
+	}
+	return true
+}
+
+// finish makes the outcome safe, sends what was held, and lets the
+// connection be used again.
+func (s *relay) finish(buf []byte) verdict {
+	if err := s.end(billed(s.st.Usage, s.st.UsageErr)); err != nil {
+		s.c.settle()
+		return s.terminal(verdict{notSafe(), false})
+	}
+	s.c.settle()
+	held := s.st.Held()
+	if s.st.Phase() != openai.Done {
+		held = append(held, "data: [DONE]\n\n"...)
+	}
+	if s.send(held) {
+		s.watch.next(usageGrace / 4)
+		for n := 0; n < readBytes; {
+			k, err := s.resp.Body.Read(buf)
+			if err != nil {
+				break
+			}
+			n += k
+		}
+	}
+	return verdict{}
+}
+
+// fault ends a stream that broke the dialect or carried an error.
+func (s *relay) fault(out []byte, fault error) verdict {
+	reason := reasonProtocol
+	if errors.Is(fault, openai.ErrStreamError) {
+		reason = reasonErrorEvent
+	}
+	if s.c.wrote && len(out) > 0 {
+		s.send(out)
+	}
+	return s.terminal(s.faulty(reason))
+}
+
+// clientGone ends a stream whose client takes nothing more. Usage that has
+// arrived is a bill.
+func (s *relay) clientGone() verdict {
+	if s.st.UsageErr == nil && s.st.Complete() {
+		s.end(billed(s.st.Usage, nil))
+		s.c.settle()
+		return verdict{clientLeft(), false}
+	}
+	s.end(ending{status: record.Suspense, reason: reasonClientLeft, failure: "cancelled", delivered: true})
+	s.c.settle()
+	return verdict{clientLeft(), false}
+}
+
+// cut ends a stream that stopped: by the provider, a timeout, a drain or the
+// client.
+func (s *relay) cut(reason string) verdict {
+	if s.c.gone() {
+		return s.clientGone()
+	}
+	return s.terminal(s.broken(s.ctx, reason))
+}
+
+// terminal tells a client that has seen a part of the answer how it ended;
+// one that has seen nothing may be served by another pool.
+func (s *relay) terminal(v verdict) verdict {
+	if !s.c.wrote || s.lost {
+		return v
+	}
+	s.send(v.err.AppendEvent(nil))
+	s.c.row.Code = v.err.Code
+	return v
+}

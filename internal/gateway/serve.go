@@ -1,0 +1,239 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/dialect/openai"
+	"github.com/accordo-ai/accordo/internal/quota"
+	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/route"
+	"github.com/accordo-ai/accordo/internal/usage"
+)
+
+// call is one request of a client from its first byte to its last.
+type call struct {
+	g       *Gateway
+	w       http.ResponseWriter
+	r       *http.Request
+	started time.Time
+	id      string
+	st      *compiled
+	kind    openai.Kind
+
+	key       *principal
+	territory alliance.Territory
+	endUser   string
+	surface   string
+
+	req     *openai.Request
+	model   *alliance.Model
+	variant *alliance.Variant
+	flow    *alliance.Flow
+	shown   string
+	system  string
+
+	maxOutput int64 // to send per choice; 0: as the client wrote it
+	estimate  usage.Vector
+	subject   string
+	holdID    quota.HoldID
+	held      bool
+	used      usage.Vector // what the customer was served
+
+	considered []record.Considered
+	tried      []alliance.PoolID
+	attempts   int
+	wrote      bool // the client has seen a byte of the answer
+	row        Row
+}
+
+// serve answers a chat completion or an embedding.
+func (c *call) serve() {
+	defer c.close()
+	e := c.decode()
+	if e == nil {
+		e = c.resolve()
+	}
+	if e == nil {
+		e = c.admit()
+	}
+	if e != nil {
+		c.refuse(e)
+		return
+	}
+	if e := c.answer(); e != nil {
+		c.refuse(e)
+	}
+}
+
+// close runs on every path: the hold never outlives the request.
+func (c *call) close() {
+	c.settle()
+	c.row.Duration = c.g.now().Sub(c.started)
+	c.row.ID, c.row.At, c.row.Tenant, c.row.Key = c.id, c.started, string(c.key.Tenant), string(c.key.ID)
+	c.row.Plan, c.row.Territory, c.row.Attempts, c.row.Stream = string(c.key.plan.ID), string(c.territory), c.attempts, c.req != nil && c.req.Stream
+	c.g.recent.add(c.row)
+	c.g.metrics.request(c)
+}
+
+// decode reads the body whole, within its limits, and scans it once.
+func (c *call) decode() *openai.Error {
+	limits := &c.g.limits
+	if c.r.ContentLength > limits.BodyBytes {
+		return openai.TooLarge(limits.BodyBytes)
+	}
+	rc := http.NewResponseController(c.w)
+	if c.r.ContentLength != 0 {
+		_ = rc.SetReadDeadline(time.Now().Add(limits.BodyTime))
+	}
+	body, err := readBody(c.r.Body, c.r.ContentLength, limits.BodyBytes)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return openai.TooLarge(limits.BodyBytes)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return openai.Slow(limits.BodyTime)
+	case err != nil:
+		return openai.Invalid("", "", "The body of the request could not be read to its end. Send it again, with a Content-Length that is its length.")
+	}
+	_ = rc.SetReadDeadline(time.Time{})
+	var e *openai.Error
+	if c.req, e = openai.Scan(c.kind, body); e != nil {
+		return e
+	}
+	c.row.Asked = c.req.Model
+	return nil
+}
+
+var errTooLarge = errors.New("larger than the limit")
+
+// readBody reads at most limit bytes; length is -1 when it is not known.
+func readBody(r io.Reader, length, limit int64) ([]byte, error) {
+	if length >= 0 && length <= limit {
+		b := make([]byte, length)
+		_, err := io.ReadFull(r, b)
+		return b, err
+	}
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		return nil, errTooLarge
+	}
+	return b, err
+}
+
+// answer tries candidates until one has answered. A nil error means that the
+// client has its answer, or its terminal error event, or has left.
+func (c *call) answer() *openai.Error {
+	g := c.g
+	g.retries.earn(int64(g.limits.RetryPercent)*milli/100, int64(g.limits.RetryBurst)*milli)
+	var last *openai.Error
+	for {
+		now := g.now()
+		d, st := g.decide(now, c)
+		if d.Pool == nil {
+			if last != nil {
+				return last
+			}
+			return c.noPool(&d)
+		}
+		c.attempts++
+		c.tried = append(c.tried, d.Pool.ID)
+		a := &attempt{c: c, st: st, d: &d, started: now}
+		verdict := a.run()
+		if verdict.err == nil || c.wrote || !verdict.retry {
+			return verdict.err
+		}
+		last = verdict.err
+		if c.attempts >= g.limits.Attempts || !g.retries.take() {
+			return last
+		}
+		g.metrics.retries.Inc()
+	}
+}
+
+// decide asks the router, and returns the terms that the decision was made
+// under.
+func (g *Gateway) decide(now time.Time, c *call) (route.Decision, *compiled) {
+	q := route.Request{Model: c.model.ID, Plan: c.key.plan.ID, Channel: c.key.Channel, Territory: c.territory, Kind: c.kind.String(), Input: c.estimate.Input(), Output: c.estimate.AllOutput(), Tried: c.tried, Buffer: c.considered}
+	if c.variant != nil {
+		q.Variant = c.variant.ID
+	}
+	g.routing.Lock()
+	defer g.routing.Unlock()
+	d := g.router.Decide(now, &q, g.random())
+	return d, g.state.Load()
+}
+
+// observe tells the router what came of an attempt.
+func (g *Gateway) observe(now time.Time, o route.Outcome) uint64 {
+	g.routing.Lock()
+	defer g.routing.Unlock()
+	return g.router.Observe(now, o)
+}
+
+// noPool is the answer when the router has no candidate at all.
+func (c *call) noPool(d *route.Decision) *openai.Error {
+	why := ""
+	if i := slices.IndexFunc(d.Refused, func(x route.Ineligible) bool { return x.Cause == d.Reason }); i >= 0 {
+		why = ": " + d.Refused[i].Why
+	}
+	c.considered = d.Considered
+	switch retry := max(d.RetryAfter, time.Second); d.Reason {
+	case route.NoRight:
+		return openai.Forbidden("no_right", "No right allows %s in %s through this key's channel%s. `accordo explain` shows every right that was looked at.", c.req.Model, c.territory, why)
+	case route.NoResidency:
+		return openai.Forbidden("residency", "No pool that has %s lies where the plan %s allows data to be%s.", c.req.Model, c.key.plan.ID, why)
+	case route.Full:
+		return openai.Server(503, "capacity_full", retry, "Every pool that may serve %s is full at the moment. Try again in %s.", c.req.Model, wait(retry))
+	case route.Unhealthy:
+		return openai.Server(503, "providers_unavailable", retry, "Every pool that may serve %s is failing at the moment. Try again in %s.", c.req.Model, wait(retry))
+	}
+	return openai.Server(503, "no_pool", 0, "No pool serves %s for the plan %s at the moment%s. Ask the operator to look at `accordo explain`.", c.req.Model, c.key.plan.ID, why)
+}
+
+// refuse sends an error object and, for a known key, notes the refusal.
+func (c *call) refuse(e *openai.Error) {
+	c.row.Status, c.row.Code = e.Status, e.Code
+	if c.key != nil {
+		r := &record.Refusal{Request: c.id, Tenant: string(c.key.Tenant), Key: string(c.key.ID), Plan: string(c.key.Plan), Channel: string(c.key.Channel), Territory: string(c.territory), EndUser: c.endUser, Terms: c.st.a.Hash, Model: c.row.Asked, Code: e.Code, Reason: e.Message, Considered: c.considered}
+		if c.attempts == 0 {
+			c.g.journal.Refusal(r)
+		}
+	}
+	c.g.metrics.refusals.WithLabelValues(strconv.Itoa(e.Status), e.Code).Inc()
+	if c.wrote {
+		return
+	}
+	c.wrote = true
+	writeError(c.w, e)
+}
+
+// writeError sends an error object with its headers.
+func writeError(w http.ResponseWriter, e *openai.Error) {
+	h := w.Header()
+	h["Content-Type"] = []string{"application/json"}
+	if e.RetryAfter > 0 {
+		h["Retry-After"] = []string{strconv.FormatInt(int64(wait(e.RetryAfter)/time.Second), 10)}
+	}
+	if e.NoRetry {
+		h["X-Should-Retry"] = []string{"false"}
+	}
+	body := e.Append(nil)
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(e.Status)
+	_, _ = w.Write(body)
+}
+
+// gone reports whether the client has left, as opposed to being cut by a
+// drain.
+func (c *call) gone() bool {
+	return c.r.Context().Err() != nil && !errors.Is(context.Cause(c.r.Context()), errDraining)
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
