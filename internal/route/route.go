@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
-	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/right"
 	"github.com/accordo-ai/accordo/internal/usage"
@@ -43,6 +42,7 @@ const (
 	NotInTerm   = "contract_term"
 	NoPrice     = "no_price"
 	NoCapacity  = "no_capacity"
+	NotServed   = "model" // the pool does not serve the model
 )
 
 // Reservation is the capacity that a decision booked. It is released by one
@@ -62,7 +62,7 @@ type Decision struct {
 	CostPrice   alliance.PriceID
 	Considered  []record.Considered
 	Reservation Reservation
-	Reason      string        // why Pool is nil
+	Reason      string        // why Pool is nil: NoRight, NoResidency, NoPool, Full or Unhealthy
 	RetryAfter  time.Duration // when Reason is Full or Unhealthy: when to try again
 	Refused     []Ineligible
 }
@@ -97,7 +97,7 @@ type Explanation struct {
 type Outcome struct {
 	Reservation Reservation
 	Pool        alliance.PoolID
-	Usage       usage.Vector // what was served; the zero Vector leaves the estimate in place when Served
+	Usage       usage.Vector // what was used; zero leaves the estimate in place when Served, and refunds it when not
 	Served      bool
 	Failure     string // empty: none; else a short constant such as rate_limited, timeout, status_500, cancelled
 	TTFT        time.Duration
@@ -109,6 +109,7 @@ type Outcome struct {
 const (
 	FailureRateLimited = "rate_limited" // the pool said 429: full until RetryAfter
 	FailureCancelled   = "cancelled"    // the client left: says nothing about the pool
+	FailureRequest     = "bad_request"  // the pool found fault with the request itself
 )
 
 // PoolState is a pool as the console shows it.
@@ -126,42 +127,3 @@ type PoolState struct {
 	TTFT      time.Duration
 	WindowEnd time.Time
 }
-
-// Router holds candidates, market and health of one version of the terms.
-type Router struct {
-	a   *alliance.Alliance
-	seq uint64
-}
-
-// New returns a router for a with no history.
-func New(a *alliance.Alliance, now time.Time) *Router { return &Router{a: a} }
-
-// Reload replaces the terms; state of pools that are still there is kept.
-func (r *Router) Reload(a *alliance.Alliance, now time.Time) { r.a = a }
-
-// Decide chooses a pool and books its use; rnd breaks exact ties. Rights, prices and terms are judged at now.
-func (r *Router) Decide(now time.Time, q *Request, rnd uint64) Decision {
-	r.seq++
-	return Decision{Sequence: r.seq, Reason: NoPool}
-}
-
-// Observe reconciles a reservation with what happened and returns its
-// sequence number, which counts decisions and observations together.
-func (r *Router) Observe(now time.Time, o Outcome) uint64 { r.seq++; return r.seq }
-
-// Resolve sets the shadow prices anew; call it every two seconds. spent tells
-// what a contract has spent in its current interval, from the books.
-func (r *Router) Resolve(now time.Time, spent func(alliance.ContractID) money.Amount) {}
-
-// Explain lists every pool with its verdict at now as known at known, and the
-// cost of candidates at this instant.
-func (r *Router) Explain(now, known time.Time, q *Request) Explanation { return Explanation{} }
-
-// Pools returns the state of every pool in the order of the terms.
-func (r *Router) Pools(now time.Time) []PoolState { return nil }
-
-// Checkpoint returns prices, learned rates and health in a versioned form.
-func (r *Router) Checkpoint() []byte { return nil }
-
-// Restore takes over a checkpoint; pools that are not in the terms are left out.
-func (r *Router) Restore(b []byte) error { return nil }

@@ -1,0 +1,181 @@
+package route
+
+import (
+	"math"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/record"
+)
+
+// efficiency is the tie-break between committed pools: the share of a unit's
+// worth by which capacity counts as scarce although it is not.
+const efficiency = 0.005
+
+// fullRetry is when to try again where requests in flight fill a pool.
+const fullRetry = time.Second
+
+// Decide chooses a pool and books its use; rnd breaks exact ties. Rights,
+// prices and terms are judged at now. Of the committed pools with room the
+// cheapest at the margin is compared with the cheapest whose capacity nothing
+// bounds: the overflow.
+func (r *Router) Decide(now time.Time, q *Request, rnd uint64) Decision {
+	r.seq++
+	at := now.UnixNano()
+	if at >= r.validUntil {
+		r.refresh(now)
+	}
+	r.roll(at)
+	d := Decision{Sequence: r.seq}
+	s := r.set(now, keyOf(q))
+	if q.Kind != "" && s.kind != "" && q.Kind != s.kind {
+		d.Reason = NoPool
+		return d
+	}
+	if len(s.candidates) == 0 {
+		d.Reason, d.Refused = s.reason, s.refused
+		return d
+	}
+	in, out := float64(max(q.Input, 0)), float64(max(q.Output, 0))
+	if len(q.Tried) == 0 {
+		r.arrive(s, in, out)
+	}
+	d.Considered = q.Buffer[:0]
+	if cap(d.Considered) < len(s.candidates) {
+		d.Considered = make([]record.Considered, 0, len(s.candidates))
+	}
+	d.Considered = d.Considered[:len(s.candidates)]
+	best := r.scan(at, s, q.Tried, in, out, rnd, d.Considered)
+	if best < 0 {
+		d.Reason, d.RetryAfter = r.whyNone(at, s, d.Considered)
+		return d
+	}
+	d.Considered[best].Verdict = record.Chosen
+	c := &s.candidates[best]
+	p := &r.pools[c.pool]
+	d.Pool, d.PoolModel, d.Contract, d.Right = p.terms, c.model, p.terms.Contract, c.right.ID
+	if c.price != nil {
+		d.CostPrice = c.price.ID
+	}
+	d.Reservation = r.reserve(at, c, in, out)
+	return d
+}
+
+// choice is the best candidate so far.
+type choice struct {
+	index int
+	rank  float64 // what is compared: cost and tie-break
+	cost  float64
+	ties  uint64
+}
+
+// scan fills considered and returns the index of the candidate to take, or
+// -1. It changes nothing else.
+func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64, rnd uint64, considered []record.Considered) int {
+	committed := choice{index: -1, rank: math.Inf(1), cost: math.Inf(1)}
+	overflow := committed
+	for i := range s.candidates {
+		c := &s.candidates[i]
+		p := &r.pools[c.pool]
+		price := (c.priceIn*in + c.priceOut*out) * p.margin
+		latency := s.latency * p.ttft
+		use := c.useIn*in + c.useOut*out
+		scarcity, rank := 0.0, price+latency
+		if c.bounded {
+			scarcity = use * p.mu
+			rank += scarcity + use*efficiency*p.scale
+		}
+		x := &considered[i]
+		x.Pool = c.id
+		x.Price, x.Scarcity, x.Latency = nano(price), nano(scarcity), nano(latency)
+		x.Cost = x.Price + x.Scarcity + x.Latency
+		x.LambdaPPM = p.lambda
+		if x.Verdict = p.verdict(at, c, in, out); x.Verdict != record.Dearer {
+			continue
+		}
+		if len(tried) > 0 && wasTried(tried, c.id) {
+			x.Verdict = record.Tried
+			continue
+		}
+		best := &overflow
+		if c.bounded {
+			best = &committed
+		}
+		switch {
+		case rank < best.rank:
+			*best = choice{i, rank, price + scarcity + latency, 1}
+		case rank == best.rank:
+			best.ties++
+			rnd = rnd*6364136223846793005 + 1442695040888963407
+			if (rnd>>33)%best.ties == 0 {
+				best.index, best.cost = i, price+scarcity+latency
+			}
+		}
+	}
+	if overflow.index < 0 || committed.index >= 0 && committed.cost < overflow.cost {
+		return committed.index
+	}
+	return overflow.index
+}
+
+// verdict says whether the pool has room and health for a request; Dearer
+// stands for yes.
+func (p *pool) verdict(at int64, c *candidate, in, out float64) record.Verdict {
+	switch {
+	case p.health.until > at || p.health.probing:
+		return record.Unhealthy
+	case p.health.fullUntil > at || p.inFlight >= p.most:
+		return record.Full
+	case c.bounded && !p.fits(c.takes(in, out)):
+		return record.Full
+	}
+	return record.Dearer
+}
+
+// fits reports whether a use fits what is left of the window. One that is
+// larger than a whole window takes an untouched one and leaves a debt.
+func (p *pool) fits(use int64) bool {
+	return use <= p.left || p.left == p.capacity && use > p.capacity && p.capacity > 0
+}
+
+func nano(x float64) int64 {
+	if x >= math.MaxInt64/4 {
+		return math.MaxInt64 / 4
+	}
+	return int64(x)
+}
+
+func wasTried(tried []alliance.PoolID, id string) bool {
+	for _, t := range tried {
+		if string(t) == id {
+			return true
+		}
+	}
+	return false
+}
+
+// whyNone tells full from unhealthy and when to try again.
+func (r *Router) whyNone(at int64, s *set, considered []record.Considered) (string, time.Duration) {
+	reason, wait := Unhealthy, int64(math.MaxInt64)
+	for i := range considered {
+		p := &r.pools[s.candidates[i].pool]
+		switch considered[i].Verdict {
+		case record.Full:
+			reason = Full
+			switch {
+			case p.health.fullUntil > at:
+				wait = min(wait, p.health.fullUntil-at)
+			case p.inFlight >= p.most:
+				wait = min(wait, int64(fullRetry))
+			default:
+				wait = min(wait, r.windowEnd-at)
+			}
+		case record.Unhealthy:
+			wait = min(wait, max(p.health.until-at, int64(fullRetry)))
+		}
+	}
+	if wait == math.MaxInt64 {
+		wait = 0
+	}
+	return reason, time.Duration(wait)
+}

@@ -1,0 +1,152 @@
+package route
+
+import (
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/usage"
+)
+
+// The rules of health: after failuresToOpen failures in a row a pool is left
+// alone for firstBackoff, doubled with each failed probe up to maxBackoff;
+// then one request probes it. A 429 without a Retry-After closes it for
+// defaultRetryAfter, one with for at most maxRetryAfter.
+const (
+	failuresToOpen    = 3
+	firstBackoff      = time.Second
+	maxBackoff        = time.Minute
+	defaultRetryAfter = time.Second
+	maxRetryAfter     = 5 * time.Minute
+)
+
+// ttftWeight is the weight of a new measurement in the expected TTFT.
+const ttftWeight = 0.1
+
+// health is what failures say of a pool. Invariant: probing only after until
+// has passed, and only while one request is under way as the probe.
+type health struct {
+	failures  int
+	until     int64 // ns: left alone until then
+	fullUntil int64 // ns: said 429
+	probing   bool
+}
+
+// gone is the pool of a reservation whose pool left the terms, and free that
+// of a slot that is not in use.
+const (
+	gone = -2
+	free = -1
+)
+
+// reservation is capacity that a decision booked.
+type reservation struct {
+	pool          int32
+	generation    uint32
+	probe         bool
+	use           int64
+	in, out       float64
+	window        int64   // end of the window that it was taken from
+	useIn, useOut float64 // of the candidate
+	useCached     float64
+}
+
+func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
+	p := &r.pools[c.pool]
+	var i uint32
+	if n := len(r.free); n > 0 {
+		i, r.free = r.free[n-1], r.free[:n-1]
+	} else {
+		i = uint32(len(r.reservations))
+		r.reservations = append(r.reservations, reservation{})
+	}
+	v := &r.reservations[i]
+	*v = reservation{
+		pool: c.pool, generation: v.generation + 1, use: c.takes(in, out), in: in, out: out, window: r.windowEnd,
+		probe: p.health.failures >= failuresToOpen,
+	}
+	if c.bounded {
+		v.useIn, v.useOut, v.useCached = c.useIn, c.useOut, c.useIn
+		if p.tokens && c.model.CachedWeightPPM+c.model.InputWeightPPM > 0 {
+			v.useCached = float64(c.model.CachedWeightPPM)
+		}
+	}
+	p.health.probing = v.probe
+	p.inFlight++
+	p.left -= v.use
+	return Reservation{uint64(v.generation)<<32 | uint64(i) + 1}
+}
+
+// Observe reconciles a reservation with what happened and returns its
+// sequence number, which counts decisions and observations together. What was
+// used above the estimate is taken off what is left, now or of the next
+// window; what was not used comes back only within its own window.
+func (r *Router) Observe(now time.Time, o Outcome) uint64 {
+	r.seq++
+	at := now.UnixNano()
+	r.roll(at)
+	i, generation := o.Reservation.ID&0xffffffff-1, uint32(o.Reservation.ID>>32)
+	if o.Reservation.ID == 0 || i >= uint64(len(r.reservations)) {
+		return r.seq
+	}
+	v := r.reservations[i]
+	if v.pool == free || v.generation != generation {
+		return r.seq
+	}
+	r.reservations[i] = reservation{pool: free, generation: generation}
+	r.free = append(r.free, uint32(i))
+	if v.pool == gone {
+		return r.seq
+	}
+	p := &r.pools[v.pool]
+	p.inFlight--
+	if d := v.use - v.used(&o); d < 0 || v.window == r.windowEnd {
+		p.left = min(p.left+d, p.capacity)
+	}
+	if o.TTFT > 0 && o.Served {
+		x := o.TTFT.Seconds()
+		if p.measured {
+			x = p.ttft + ttftWeight*(x-p.ttft)
+		}
+		p.ttft, p.measured = x, true
+	}
+	p.health.learn(at, &o, v.probe)
+	return r.seq
+}
+
+// used is the capacity that the attempt took in truth.
+func (v *reservation) used(o *Outcome) int64 {
+	if o.Usage == (usage.Vector{}) {
+		if o.Served {
+			return v.use
+		}
+		return 0
+	}
+	u := o.Usage
+	x := v.useIn*float64(u.UncachedInput+u.CacheWrite) + v.useCached*float64(u.CacheRead) + v.useOut*float64(u.AllOutput())
+	return int64(min(x, 1<<60))
+}
+
+func (h *health) learn(at int64, o *Outcome, probe bool) {
+	if probe {
+		h.probing = false
+	}
+	switch {
+	case o.Served:
+		h.failures, h.until = 0, 0
+	case o.Failure == FailureRateLimited:
+		wait := o.RetryAfter
+		if wait <= 0 {
+			wait = defaultRetryAfter
+		}
+		h.fullUntil = max(h.fullUntil, at+int64(min(wait, maxRetryAfter)))
+		if probe {
+			h.failures, h.until = 0, 0
+		}
+	case o.Failure == FailureCancelled || o.Failure == FailureRequest || o.Failure == "":
+	case probe || h.until <= at:
+		h.failures++
+		if h.failures >= failuresToOpen {
+			wait := firstBackoff << min(h.failures-failuresToOpen, 10)
+			h.until = at + int64(min(wait, maxBackoff))
+		}
+	}
+}
