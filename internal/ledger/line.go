@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -61,10 +62,10 @@ func LineOf(intent, outcome *record.Record, t *Terms) (Line, error) {
 	switch {
 	case !owed:
 	case why != "":
-		l.Suspense = why
+		l.Suspense, l.Tokens = why, billable(out.Usage)
 		k := f.suspense.key
 		k.Ref = string(in.Attempt)
-		l.Postings = []Posting{f.suspense.posting(k, billable(out.Usage))}
+		l.Postings = []Posting{f.suspense.posting(k, l.Tokens)}
 	default:
 		hasCost := false
 		for i := range f.served {
@@ -110,6 +111,33 @@ func suspend(f *flow, out *record.Outcome) (why string, owed bool) {
 func billable(u usage.Vector) usage.Vector {
 	clamp := func(n int64) int64 { return min(max(n, 0), usage.MaxTokens) }
 	return usage.Vector{UncachedInput: clamp(u.UncachedInput), CacheRead: clamp(u.CacheRead), CacheWrite: clamp(u.CacheWrite), Output: clamp(u.Output), Reasoning: clamp(u.Reasoning)}
+}
+
+// Sum is what the lines of one entry come to.
+type Sum struct {
+	Numerator money.Wide
+	Lines     int64
+	Tokens    usage.Vector
+	Digest    Digest
+}
+
+// SumOf adds up the postings of lines to the entry with the key k, in the
+// order of their outcomes, as posting did.
+func SumOf(k Key, lines []Line) Sum {
+	var s Sum
+	var buf []byte
+	for i := range lines {
+		l := &lines[i]
+		for j := range l.Postings {
+			if p := &l.Postings[j]; p.Key == k {
+				s.Numerator, s.Tokens = s.Numerator.Add(p.Numerator), s.Tokens.Add(l.Tokens)
+				s.Lines++
+				buf = appendLine(buf, l.Intent, l.Outcome, l.Attempt, l.Tokens, p.Numerator)
+			}
+		}
+	}
+	s.Digest = sha256.Sum256(buf)
+	return s
 }
 
 // appendLine adds the canonical bytes of one line of an entry to dst.

@@ -39,7 +39,7 @@ const (
 	MaxOutcomes = 4096
 	// MaxQueue is how many posted batches wait in memory for a store that
 	// fails; then posting stops until it works, and marks go on.
-	MaxQueue = 256
+	MaxQueue = 64
 	// MinRetry and MaxRetry bound the pause after a failure, which doubles.
 	MinRetry = 100 * time.Millisecond
 	MaxRetry = 10 * time.Second
@@ -72,8 +72,8 @@ type Settler struct {
 	since    time.Time       // when the first of them was seen
 	mark     uint64          // the last mark seen or written
 	queue    []*ledger.Step
-	pause    time.Duration
-	retryAt  time.Time
+	posting  backoff // reading, marking and posting
+	storing  backoff
 
 	mu     sync.Mutex // guards all below
 	book   *ledger.Book
@@ -107,10 +107,17 @@ func New(ctx context.Context, j Journal, store Store, terms TermsFunc, log *slog
 // so that balances are current before the first request. It is called before
 // Run, or not at all.
 func (s *Settler) CatchUp(ctx context.Context) error {
-	if err := s.read(ctx); err != nil {
-		return err
+	for {
+		if err := s.read(ctx); err != nil {
+			return err
+		}
+		if len(s.queue) == 0 {
+			return nil
+		}
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
 	}
-	return s.flush(ctx)
 }
 
 // Run settles until ctx ends, then closes and stores the last batch within
@@ -118,32 +125,40 @@ func (s *Settler) CatchUp(ctx context.Context) error {
 // when all that the journal holds is stored.
 func (s *Settler) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		s.report(ctx, s.turn(ctx, Window))
+		s.turn(ctx, false)
+		s.report(ctx)
 		s.wait(ctx)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), FinishTimeout)
 	defer cancel()
-	err := s.turn(last, 0)
-	s.report(last, err)
-	if err != nil {
+	s.turn(last, true)
+	s.report(last)
+	if err := errors.Join(s.posting.err, s.storing.err); err != nil {
 		return fmt.Errorf("store the last batch: %w: it is posted from the journal at the next start", err)
 	}
 	return nil
 }
 
 // turn does what can be done now: store what waits, post what is closed, and
-// close a batch whose first outcome is older than window.
-func (s *Settler) turn(ctx context.Context, window time.Duration) error {
-	if window > 0 && time.Now().Before(s.retryAt) {
-		return s.markLong(ctx)
+// close a batch whose time has come. The last turn does not wait for anything.
+func (s *Settler) turn(ctx context.Context, last bool) {
+	if now := time.Now(); len(s.queue) > 0 && (last || s.storing.due(now)) {
+		s.storing.note(now, s.flush(ctx))
 	}
-	if err := s.flush(ctx); err != nil {
-		return errors.Join(err, s.markLong(ctx))
+	if now := time.Now(); last || s.posting.due(now) && len(s.queue) < MaxQueue {
+		s.posting.note(now, s.postAll(ctx, last))
+		return
 	}
+	if err := s.markLong(ctx); err != nil {
+		s.posting.note(time.Now(), err)
+	}
+}
+
+func (s *Settler) postAll(ctx context.Context, last bool) error {
 	if err := s.read(ctx); err != nil {
-		return errors.Join(err, s.markLong(ctx))
+		return err
 	}
-	if s.outcomes == 0 || s.outcomes < MaxOutcomes && time.Since(s.since) < window {
+	if s.outcomes == 0 || !last && s.outcomes < MaxOutcomes && time.Since(s.since) < Window {
 		return nil
 	}
 	if err := s.close(ctx); err != nil {
@@ -165,7 +180,7 @@ func (s *Settler) close(ctx context.Context) error {
 // markLong closes batches while they cannot be posted, so that none grows
 // without bound.
 func (s *Settler) markLong(ctx context.Context) error {
-	if s.journal.Last()-s.mark < 2*MaxOutcomes {
+	if s.journal.Last() < s.mark+2*MaxOutcomes {
 		return nil
 	}
 	return s.close(ctx)
@@ -182,10 +197,11 @@ func (s *Settler) read(ctx context.Context) error {
 			return fmt.Errorf("read the journal from record %d: %w", s.next, err)
 		}
 		s.take(r)
-		if s.complete {
-			if err := s.post(ctx); err != nil {
-				return err
-			}
+		if err := s.post(ctx); err != nil {
+			return err
+		}
+		if len(s.queue) >= MaxQueue {
+			return nil
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -208,13 +224,11 @@ func (s *Settler) take(r record.Record) {
 	}
 }
 
-// post posts the pending batch when it is complete, and stores it.
+// post posts the pending batch when it is complete, and stores it unless the
+// store is failing.
 func (s *Settler) post(ctx context.Context) error {
 	if !s.complete {
 		return nil
-	}
-	if len(s.queue) >= MaxQueue {
-		return s.flush(ctx)
 	}
 	s.mu.Lock()
 	step, err := s.book.Post(s.pending)
@@ -225,26 +239,28 @@ func (s *Settler) post(ctx context.Context) error {
 	clear(s.pending)
 	s.pending, s.complete, s.outcomes = s.pending[:0], false, 0
 	s.queue = append(s.queue, &step)
-	if time.Now().Before(s.retryAt) {
-		return nil
+	if s.storing.err == nil {
+		s.storing.note(time.Now(), s.flush(ctx))
 	}
-	return s.flush(ctx)
+	return nil
 }
 
 // flush stores what waits, in order.
 func (s *Settler) flush(ctx context.Context) error {
+	defer func() {
+		s.mu.Lock()
+		s.queued = len(s.queue)
+		s.mu.Unlock()
+	}()
 	for len(s.queue) > 0 {
 		step := s.queue[0]
 		if err := s.store.Append(ctx, step); err != nil && !s.already(ctx, step, err) {
-			s.mu.Lock()
-			s.queued = len(s.queue)
-			s.mu.Unlock()
 			return err
 		}
 		s.queue[0] = nil
 		s.queue = s.queue[1:]
 		s.mu.Lock()
-		s.stored, s.queued = step.Head, len(s.queue)
+		s.stored = step.Head
 		s.mu.Unlock()
 	}
 	return nil
@@ -260,38 +276,49 @@ func (s *Settler) already(ctx context.Context, step *ledger.Step, err error) boo
 	return readErr == nil && b.Hash == step.Batch.Hash
 }
 
-// report keeps the state of health, and logs when it changes.
-func (s *Settler) report(ctx context.Context, err error) {
-	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+// backoff is the pause after failures of one kind. Its zero value is healthy.
+type backoff struct {
+	err   error
+	pause time.Duration
+	at    time.Time // not before
+}
+
+func (b *backoff) due(now time.Time) bool { return b.err == nil || !now.Before(b.at) }
+
+func (b *backoff) note(now time.Time, err error) {
+	if err == nil {
+		*b = backoff{}
 		return
 	}
-	now := time.Now()
+	b.err, b.pause = err, min(max(2*b.pause, MinRetry), MaxRetry)
+	b.at = now.Add(b.pause)
+}
+
+// report keeps the state of health, and logs when it changes.
+func (s *Settler) report(ctx context.Context) {
+	err := errors.Join(s.posting.err, s.storing.err)
+	if err != nil && ctx.Err() != nil {
+		return // what the end of ctx interrupted is no failure
+	}
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
 	s.mu.Lock()
 	was := s.err
-	if err == nil && now.Before(s.retryAt) {
-		s.mu.Unlock()
-		return
-	}
-	if err == nil {
-		s.err, s.failed = "", time.Time{}
-	} else {
-		s.err = err.Error()
-		if was == "" {
-			s.failed = now
-		}
+	s.err = text
+	switch {
+	case text == "":
+		s.failed = time.Time{}
+	case was == "":
+		s.failed = time.Now()
 	}
 	s.mu.Unlock()
-	if err == nil {
-		s.pause, s.retryAt = 0, time.Time{}
-		if was != "" {
-			s.log.InfoContext(ctx, "the books are stored again")
-		}
-		return
-	}
-	s.pause = min(max(2*s.pause, MinRetry), MaxRetry)
-	s.retryAt = now.Add(s.pause)
-	if was != err.Error() {
-		s.log.ErrorContext(ctx, "the books cannot be stored: requests go on", "error", err, "retry_in", s.pause)
+	switch {
+	case text == "" && was != "":
+		s.log.InfoContext(ctx, "the books are stored again")
+	case text != was:
+		s.log.ErrorContext(ctx, "the books cannot be stored: requests go on", "error", err)
 	}
 }
 
@@ -299,20 +326,37 @@ func (s *Settler) report(ctx context.Context, err error) {
 func (s *Settler) wait(ctx context.Context) {
 	after := s.next - 1
 	var until time.Time
-	switch now := time.Now(); {
-	case now.Before(s.retryAt):
-		until = s.retryAt
-		after = max(after, s.mark+2*MaxOutcomes)
+	by := func(t time.Time) {
+		if until.IsZero() || t.Before(until) {
+			until = t
+		}
+	}
+	if s.storing.err != nil {
+		by(s.storing.at)
+	}
+	switch {
+	case s.posting.err != nil:
+		by(s.posting.at)
+		after = max(after, s.mark+2*MaxOutcomes-1)
+	case len(s.queue) >= MaxQueue:
+		after = max(after, s.mark+2*MaxOutcomes-1)
 	case s.outcomes > 0:
-		until = s.since.Add(Window)
+		by(s.since.Add(Window))
+		after += 2 * uint64(max(1, MaxOutcomes-s.outcomes))
 	}
+	limited, cancel := ctx, func() {}
 	if !until.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, until)
-		defer cancel()
+		limited, cancel = context.WithDeadline(ctx, until)
 	}
-	// Every reason to wake, a new record, the deadline or the end, is seen by the next turn.
-	_, _ = s.journal.Wait(ctx, after)
+	defer cancel()
+	if _, err := s.journal.Wait(limited, after); err != nil && limited.Err() == nil {
+		// The journal is closed or broken: without a pause this would spin.
+		s.posting.note(time.Now(), fmt.Errorf("wait for the journal: %w", err))
+		s.report(ctx)
+		pause, stop := context.WithDeadline(ctx, s.posting.at)
+		<-pause.Done()
+		stop()
+	}
 }
 
 // Status says how settling stands.

@@ -1,0 +1,259 @@
+package settle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/record"
+)
+
+// Records yields the records of a journal from a sequence number on.
+type Records func(from uint64) iter.Seq2[record.Record, error]
+
+// The states of an attempt in a trace.
+const (
+	InFlight = "in_flight" // no outcome yet
+	Unposted = "unposted"  // the outcome waits for its batch
+	Posted   = "posted"
+)
+
+// Trace is all that the journal and the books hold of one request.
+type Trace struct {
+	Request  string          `json:"request"`
+	Attempts []Attempt       `json:"attempts"`
+	Refusals []record.Record `json:"refusals,omitempty"`
+}
+
+// Attempt is one attempt of a traced request.
+type Attempt struct {
+	State   string         `json:"state"`
+	Intent  record.Record  `json:"intent"`
+	Outcome *record.Record `json:"outcome,omitempty"`
+	Line    *ledger.Line   `json:"line,omitempty"`
+	Batch   uint64         `json:"batch,omitempty"`
+	// Entries are those that the line is part of, in the order of its postings.
+	Entries []Placed `json:"entries,omitempty"`
+}
+
+// ErrUnknown reports a request that neither the journal nor the books know.
+var ErrUnknown = errors.New("no such request")
+
+// Find returns the trace of a request by its x-request-id: every attempt with
+// its decision, its outcome, its exact line and the entries that hold it.
+func Find(ctx context.Context, books Reader, records Records, terms TermsFunc, request string) (*Trace, error) {
+	f := finder{ctx: ctx, books: books, records: records, cache: ledger.New(terms), trace: &Trace{Request: request}, intents: map[uint64]int{}}
+	head, err := books.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	located, err := books.Find(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	for i := len(located) - 1; i >= 0; i-- {
+		if err := f.located(located[i]); err != nil {
+			return nil, err
+		}
+	}
+	open, err := books.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range open {
+		if o.Intent.Request != request {
+			continue
+		}
+		r, err := f.record(o.Sequence) // with what the decision considered
+		if err != nil {
+			return nil, err
+		}
+		f.attempt(r)
+	}
+	if err := f.tail(head.Last + 1); err != nil {
+		return nil, err
+	}
+	if len(f.trace.Attempts) == 0 && len(f.trace.Refusals) == 0 {
+		return nil, fmt.Errorf("%w: %s: give the x-request-id of an answer", ErrUnknown, request)
+	}
+	return f.trace, nil
+}
+
+type finder struct {
+	ctx     context.Context
+	books   Reader
+	records Records
+	cache   *ledger.Book // for its terms
+	trace   *Trace
+	intents map[uint64]int // intent to position in trace.Attempts
+}
+
+func (f *finder) record(sequence uint64) (record.Record, error) {
+	for r, err := range f.records(sequence) {
+		if err != nil {
+			return r, fmt.Errorf("read record %d of the journal: %w", sequence, err)
+		}
+		if r.Sequence == sequence {
+			return r, nil
+		}
+		break
+	}
+	return record.Record{}, fmt.Errorf("the books cite record %d, which the journal does not hold: put the journal's files back", sequence)
+}
+
+func (f *finder) attempt(r record.Record) int {
+	if i, ok := f.intents[r.Sequence]; ok {
+		return i
+	}
+	f.trace.Attempts = append(f.trace.Attempts, Attempt{State: InFlight, Intent: r})
+	f.intents[r.Sequence] = len(f.trace.Attempts) - 1
+	return len(f.trace.Attempts) - 1
+}
+
+func (f *finder) located(l ledger.Located) error {
+	r, err := f.record(l.Intent)
+	if err != nil {
+		return err
+	}
+	switch {
+	case r.Refusal != nil && r.Refusal.Request == l.Request:
+		f.trace.Refusals = append(f.trace.Refusals, r)
+		return nil
+	case r.Intent == nil || r.Intent.Request != l.Request:
+		return nil // another request with the same hash
+	}
+	out, err := f.record(l.Outcome)
+	if err != nil {
+		return err
+	}
+	i := f.attempt(r)
+	if err := f.line(i, out); err != nil {
+		return err
+	}
+	a := &f.trace.Attempts[i]
+	if a.Batch, err = f.books.BatchOf(f.ctx, l.Outcome); err != nil {
+		return err
+	}
+	b, err := f.books.Batch(f.ctx, a.Batch)
+	if err != nil {
+		return err
+	}
+	a.State = Posted
+	for _, p := range a.Line.Postings {
+		for n := range b.Entries {
+			if b.Entries[n].Key == p.Key {
+				a.Entries = append(a.Entries, Placed{Batch: b.Sequence, Number: n + 1, At: b.At, Entry: b.Entries[n]})
+			}
+		}
+	}
+	return nil
+}
+
+func (f *finder) line(i int, out record.Record) error {
+	a := &f.trace.Attempts[i]
+	t, err := f.cache.Terms(a.Intent.Intent.Terms)
+	if err != nil {
+		return err
+	}
+	line, err := ledger.LineOf(&a.Intent, &out, t)
+	if err != nil {
+		return fmt.Errorf("line of outcome %d: %w", out.Sequence, err)
+	}
+	a.State, a.Outcome, a.Line = Unposted, &out, &line
+	return nil
+}
+
+// tail looks through the records that are not posted yet.
+func (f *finder) tail(from uint64) error {
+	for r, err := range f.records(from) {
+		if err != nil {
+			return fmt.Errorf("read the journal from record %d: %w", from, err)
+		}
+		if f.ctx.Err() != nil {
+			return f.ctx.Err()
+		}
+		switch {
+		case r.Intent != nil && r.Intent.Request == f.trace.Request:
+			f.attempt(r)
+		case r.Refusal != nil && r.Refusal.Request == f.trace.Request:
+			f.trace.Refusals = append(f.trace.Refusals, r)
+		case r.Outcome != nil:
+			i, ours := f.intents[r.Outcome.Intent]
+			if !ours || f.trace.Attempts[i].Outcome != nil || r.Outcome.Attempt != f.trace.Attempts[i].Intent.Intent.Attempt {
+				continue
+			}
+			if err := f.line(i, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Lines returns the lines of one stored entry, recomputed from the journal:
+// the way from a total down to its requests. It fails when they do not come
+// to what the entry says.
+func Lines(ctx context.Context, records Records, terms TermsFunc, e *ledger.Entry) ([]ledger.Line, error) {
+	var outcomes []record.Record
+	needed := map[uint64]*record.Record{}
+	low := e.First
+	for r, err := range records(e.First) {
+		if err != nil {
+			return nil, fmt.Errorf("read the journal from record %d: %w", e.First, err)
+		}
+		if r.Sequence > e.Last || ctx.Err() != nil {
+			break
+		}
+		if r.Outcome != nil {
+			outcomes = append(outcomes, r)
+			needed[r.Outcome.Intent] = nil
+			low = min(low, r.Outcome.Intent)
+		}
+	}
+	for r, err := range records(low) {
+		if err != nil {
+			return nil, fmt.Errorf("read the journal from record %d: %w", low, err)
+		}
+		if r.Sequence > e.Last || ctx.Err() != nil {
+			break
+		}
+		if _, ok := needed[r.Sequence]; ok && r.Intent != nil {
+			needed[r.Sequence] = &r
+		}
+	}
+	lines, err := matching(outcomes, needed, ledger.New(terms), e)
+	if err != nil {
+		return nil, errors.Join(err, ctx.Err())
+	}
+	if sum := ledger.SumOf(e.Key, lines); sum.Digest != e.Digest && e.Lines > 0 {
+		return lines, fmt.Errorf("the journal does not come to the entry: it has %d lines and %v tokens, the entry %d and %v: run accordo ledger verify", sum.Lines, sum.Tokens.Total(), e.Lines, e.Tokens.Total())
+	}
+	return lines, ctx.Err()
+}
+
+func matching(outcomes []record.Record, intents map[uint64]*record.Record, cache *ledger.Book, e *ledger.Entry) (lines []ledger.Line, err error) {
+	for i := range outcomes {
+		intent := intents[outcomes[i].Outcome.Intent]
+		if intent == nil || intent.Intent.Attempt != outcomes[i].Outcome.Attempt {
+			continue
+		}
+		intents[intent.Sequence] = nil // a second outcome posts nothing
+		t, err := cache.Terms(intent.Intent.Terms)
+		if err != nil {
+			return nil, err
+		}
+		line, err := ledger.LineOf(intent, &outcomes[i], t)
+		if err != nil {
+			return nil, err
+		}
+		for j := range line.Postings {
+			if line.Postings[j].Key == e.Key {
+				lines = append(lines, line)
+				break
+			}
+		}
+	}
+	return lines, nil
+}
