@@ -52,6 +52,9 @@ func ScanAnswer(body []byte) (Answer, error) {
 		case "id":
 			a.ID, _ = s.str()
 		case "model":
+			if a.model.set() {
+				s.fail("the key model occurs twice")
+			}
 			var ok bool
 			if a.Model, ok = s.str(); ok {
 				a.model = span{from, s.i}
@@ -59,6 +62,9 @@ func ScanAnswer(body []byte) (Answer, error) {
 		case "service_tier":
 			a.ServiceTier, _ = s.str()
 		case "choices":
+			if a.hasChoices {
+				s.fail("the key choices occurs twice")
+			}
 			a.hasChoices = true
 			a.scanChoices(&s)
 		case "data":
@@ -68,6 +74,9 @@ func ScanAnswer(body []byte) (Answer, error) {
 			a.HasError = s.peek() != 'n'
 			s.skip()
 		case "usage":
+			if a.usage.set() {
+				s.fail("the key usage occurs twice")
+			}
 			a.scanUsage(&s)
 			a.usage = span{m.comma, s.i}
 			if m.comma == 0 {
