@@ -142,15 +142,10 @@ func joinIDs(ids []alliance.ClaimID) string {
 // admit bounds the request and holds its upper bound under the plan's limits.
 func (c *call) admit() *openai.Error {
 	plan, req := c.key.plan, c.req
-	c.subject = "key:" + string(c.key.ID)
-	if plan.Subject == "end_user" {
-		if c.key.Trusted && c.endUser == "" {
-			return openai.Invalid("x-accordo-end-user", "missing_header", "The plan %s counts per end user. Send the header x-accordo-end-user.", plan.ID)
-		}
-		if c.endUser != "" {
-			c.subject = "user:" + string(c.key.Tenant) + ":" + c.endUser
-		}
+	if plan.Subject == "end_user" && c.key.Trusted && c.endUser == "" {
+		return openai.Invalid("x-accordo-end-user", "missing_header", "The plan %s counts per end user. Send the header x-accordo-end-user.", plan.ID)
 	}
+	c.subject = subjectOf(plan, c.key.ID, c.key.Tenant, c.endUser)
 	if c.flow != nil {
 		c.system = c.st.systems[c.flow]
 	}

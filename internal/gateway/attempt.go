@@ -301,8 +301,8 @@ func (a *attempt) pass(code int, body []byte) {
 
 // standIn says who really answered.
 func (a *attempt) standIn(h http.Header) {
-	if s := a.d.Pool.StandIn; s != nil {
-		h["X-Accordo-Stand-In"] = []string{headerText(s.Kind + ": " + s.Says)}
+	if says := a.c.st.standIns[a.d.Pool.ID]; says != "" {
+		h["X-Accordo-Stand-In"] = []string{headerText(says)}
 	}
 }
 

@@ -39,6 +39,7 @@ type compiled struct {
 	a         *alliance.Alliance
 	keys      map[[32]byte]*principal
 	upstreams map[alliance.PoolID]Upstream
+	standIns  map[alliance.PoolID]string
 	prices    *rating.Book
 	systems   map[*alliance.Flow]string
 }
@@ -47,7 +48,7 @@ func compile(s State) (*compiled, error) {
 	if s.Alliance == nil {
 		return nil, fmt.Errorf("gateway: no alliance")
 	}
-	c := &compiled{a: s.Alliance, keys: make(map[[32]byte]*principal, len(s.Keys)), upstreams: s.Upstreams, prices: rating.NewBook(s.Alliance), systems: map[*alliance.Flow]string{}}
+	c := &compiled{a: s.Alliance, keys: make(map[[32]byte]*principal, len(s.Keys)), upstreams: s.Upstreams, standIns: s.StandIns, prices: rating.NewBook(s.Alliance), systems: map[*alliance.Flow]string{}}
 	for _, k := range s.Keys {
 		if k.SHA256 == "" {
 			continue

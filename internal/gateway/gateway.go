@@ -60,6 +60,9 @@ type State struct {
 	Alliance  *alliance.Alliance
 	Keys      []Key
 	Upstreams map[alliance.PoolID]Upstream
+	// StandIns says for people what really answers for a pool, where that is
+	// not its provider.
+	StandIns map[alliance.PoolID]string
 }
 
 // Gateway is an http.Handler for the API.
@@ -141,7 +144,7 @@ func (g *Gateway) SetKeys(keys []Key) error {
 	g.routing.Lock()
 	defer g.routing.Unlock()
 	old := g.state.Load()
-	c, err := compile(State{old.a, keys, old.upstreams})
+	c, err := compile(State{old.a, keys, old.upstreams, old.standIns})
 	if err == nil {
 		g.state.Store(c)
 	}
