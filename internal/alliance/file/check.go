@@ -23,6 +23,7 @@ func newChecker(a *alliance.Alliance, d *decoder) *checker {
 }
 
 func (c *checker) run() {
+	c.log.checking = true
 	if n := c.at(c.Alliance, "version"); c.Version != 1 && n.kind == scalarNode {
 		c.log.add(n, fmt.Sprintf("version %s of the format is not read", short(n.text)), "version: 1")
 	}
@@ -46,10 +47,7 @@ func (c *checker) at(object any, field string) *node {
 	if n == nil {
 		return c.root
 	}
-	if v := n.get(field); v != nil {
-		return v
-	}
-	return n
+	return n.place(field)
 }
 
 // item is the node of one item of a list of an object.
@@ -59,6 +57,16 @@ func (c *checker) item(object any, field string, i int) *node {
 		return n.items[i]
 	}
 	return n
+}
+
+// wrong reports whether decoding found a field of an object, or what is in it, wrong.
+func (c *checker) wrong(object any, fields ...string) bool {
+	for _, field := range fields {
+		if n := c.nodes[object].get(field); n != nil && (c.log.wrong[n] || slices.ContainsFunc(n.items, func(i *node) bool { return c.log.wrong[i] })) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *checker) has(object any, field string) bool { return c.nodes[object].get(field) != nil }

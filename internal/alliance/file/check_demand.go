@@ -25,7 +25,7 @@ func (c *checker) prices() {
 				continue
 			}
 			offers[offer{id, p.Model}] = append(offers[offer{id, p.Model}], p)
-			if !serves(pool, p.Model) {
+			if !serves(pool, p.Model) && !c.wrong(pool, "models") && c.has(pool, "models") {
 				c.log.add(c.item(p, "pools", j), fmt.Sprintf("price %s: pool %s does not serve model %s", p.ID, id, p.Model), "a pool that lists the model, or add the model to the pool")
 			}
 		}
@@ -53,7 +53,7 @@ func (c *checker) priceTerms(pool alliance.PoolID, list []*alliance.Price) {
 	for i := 1; i < len(list); i++ {
 		a, b := list[i-1], list[i]
 		switch {
-		case a == b || a.From.IsZero() || b.From.IsZero():
+		case a == b || a.From.IsZero() || b.From.IsZero() || c.wrong(a, "until"):
 		case a.Until.IsZero() || b.From.Before(a.Until.Time):
 			c.log.add(c.at(b, "from"), fmt.Sprintf("prices %s and %s overlap for model %s on pool %s", a.ID, b.ID, b.Model, pool), fmt.Sprintf("until: %s on %s", b.From, a.ID))
 		case b.From.After(a.Until.Time):

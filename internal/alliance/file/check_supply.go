@@ -57,12 +57,16 @@ func (c *checker) intervals(k *alliance.Contract, field string, list []interval)
 		c.log.add(c.nodes[k], fmt.Sprintf("contract %s: a %s contract has an end", k.ID, k.Shape), "until: the first day after the contract")
 	}
 	if len(list) == 0 {
+		if c.wrong(k, field) {
+			return
+		}
 		c.log.add(c.at(k, "shape"), fmt.Sprintf("contract %s: a %s contract needs %s", k.ID, k.Shape, field), fmt.Sprintf("%s: one per interval with from, until and amount", field))
 		return
 	}
 	sum, overflow := money.Amount(0), false
-	sound := true
+	sound, exact := true, !c.wrong(k, "headline", "headline_gap")
 	for i, v := range list {
+		exact = exact && !c.wrong(v.object, "amount")
 		total, err := sum.Add(v.amount)
 		sum, overflow = total, overflow || err != nil
 		if v.From.IsZero() || v.Until.IsZero() || !c.term(v.object, v.Term) {
@@ -87,7 +91,9 @@ func (c *checker) intervals(k *alliance.Contract, field string, list []interval)
 	if sound {
 		c.covers(k, field, list)
 	}
-	c.headline(k, field, sum, overflow)
+	if exact {
+		c.headline(k, field, sum, overflow)
+	}
 }
 
 func (c *checker) covers(k *alliance.Contract, field string, list []interval) {
@@ -238,16 +244,19 @@ func (c *checker) endpoint(p *alliance.Pool) {
 
 // aboveRamp checks that the pools of a contract add up to no more than its highest step.
 func (c *checker) aboveRamp(k *alliance.Contract, pools []*alliance.Pool) {
-	if len(k.Ramp) == 0 || len(pools) == 0 {
-		return
-	}
 	field, what := "chips", func(p *alliance.Pool) int64 { return p.Chips }
 	step := func(s alliance.RampStep) int64 { return s.Chips }
 	if k.Shape == alliance.ThroughputReserved {
 		field, what = "tokens_per_minute", func(p *alliance.Pool) int64 { return p.TokensPerMinute }
 		step = func(s alliance.RampStep) int64 { return s.TokensPerMinute }
 	}
+	if len(k.Ramp) == 0 || len(pools) == 0 {
+		return
+	}
 	highest := step(slices.MaxFunc(k.Ramp, func(a, b alliance.RampStep) int { return cmp.Compare(step(a), step(b)) }))
+	if highest == 0 {
+		return
+	}
 	left := highest
 	for _, p := range pools {
 		if what(p) > left {

@@ -121,9 +121,12 @@ func (d *decoder) object(n *node, v reflect.Value, sourced bool) {
 		r := d.rules[t.Name()+"."+f.key]
 		value := n.get(f.key)
 		if value == nil {
-			if r.required {
-				d.log.add(n, fmt.Sprintf("%s is missing", f.key), f.key+": "+d.wanted(f.typ, r))
+			if r.required && !(d.partial && t == reflect.TypeFor[alliance.Alliance]()) {
+				d.log.add(n.place(f.key), fmt.Sprintf("%s is missing", f.key), f.key+": "+d.wanted(f.typ, r))
 			}
+			continue
+		}
+		if d.log.wrong[value] {
 			continue
 		}
 		if value.kind == scalarNode && value.text == "" && (r.required || r.ref != 0 || r.oneOf != nil || r.form.valid != nil) ||
@@ -148,6 +151,11 @@ func (d *decoder) source(n *node, t reflect.Type, plan []field, sourced bool) bo
 		return sourced
 	}
 	if key, number := d.number(n, plan); number != nil {
+		for _, word := range []string{"claim", "assumption"} {
+			if away := n.place(word); away.kind == nullNode && away.src != number.src {
+				number = &node{src: away.src, line: away.line, column: away.column, text: number.text}
+			}
+		}
 		d.log.add(number, fmt.Sprintf("%s: %s has no source", key, short(number.text)), "claim: [ID] with the claim that says so, or assumption: true, beside it")
 		return true // one fault says it for the objects inside
 	}
@@ -229,6 +237,7 @@ func (d *decoder) text(n *node, u encoding.TextUnmarshaler, name string) {
 	}
 	if date, ok := u.(*alliance.Date); ok && (date.Year() < 1900 || date.Year() > 2999 || date.Nanosecond() != 0) {
 		d.log.add(n, fmt.Sprintf("%s: %q is out of range", name, short(n.text)), "a year from 1900 to 2999, in whole seconds")
+		*date = alliance.Date{}
 	}
 }
 
@@ -297,6 +306,8 @@ func (d *decoder) word(n *node, name string, r rule) {
 		d.reference(n, name, r)
 	case r.oneOf != nil && !slices.Contains(r.oneOf, n.text):
 		d.log.add(n, fmt.Sprintf("%s: unknown word %q", name, short(n.text)), d.log.suggest(n.text, func() []string { return r.oneOf }, "one of "+strings.Join(r.oneOf, ", ")))
+	case r.form.valid != nil && !r.form.valid(n.text) && r.hidden:
+		d.log.secret(n, name+" is not "+r.form.what, r.form.remedy)
 	case r.form.valid != nil && !r.form.valid(n.text):
 		d.log.add(n, fmt.Sprintf("%s: %q is not %s", name, short(n.text), r.form.what), r.form.remedy)
 	}
@@ -308,6 +319,7 @@ func (d *decoder) reference(n *node, name string, r rule) {
 	}
 	o := d.byID[n.text]
 	switch {
+	case o == nil && d.partial:
 	case o == nil:
 		d.log.add(n, fmt.Sprintf("%s: there is no %s %q", name, r.ref.name(), short(n.text)),
 			d.log.suggest(n.text, func() []string { return append(slices.Clone(d.ids(r.ref)), r.also...) }, "the id of a "+r.ref.name()+", or add one"))
@@ -324,6 +336,8 @@ func (d *decoder) wanted(t reflect.Type, r rule) string {
 		t = t.Elem()
 	}
 	switch {
+	case r.show != "":
+		return r.show
 	case t == reflect.TypeFor[money.Amount]():
 		return "2.75"
 	case t == reflect.TypeFor[alliance.Date]():

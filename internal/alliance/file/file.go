@@ -64,11 +64,14 @@ func build(l *loader) (*alliance.Alliance, []Fault, error) {
 	a := new(alliance.Alliance)
 	if len(l.docs) > 0 {
 		m := newMerge(l.log)
+		m.partial = l.partial
 		root := m.merge(l.docs)
 		d := newDecoder(m)
 		d.decode(root, a)
 		a.Build()
-		newChecker(a, d).run()
+		if !l.partial {
+			newChecker(a, d).run()
+		}
 	}
 	list, wrong := l.log.result()
 	if wrong {

@@ -20,6 +20,8 @@ type loader struct {
 	seen  map[string]*node // path -> the node that included it, nil for the root
 	open  []string         // the chain of includes being read
 	total int
+	// partial says that a file could not be read: what refers to it is then no fault.
+	partial bool
 }
 
 // read opens one file of fsys within the limits.
@@ -45,14 +47,17 @@ func (l *loader) document(name string, data []byte) {
 	whole := &node{src: src}
 	if l.total += len(data); len(data) > MaxFileBytes || l.total > MaxTotalBytes {
 		src.text = ""
+		l.partial = true
 		l.log.add(whole, fmt.Sprintf("the file is too large: at most %d bytes a file and %d in all are read", MaxFileBytes, MaxTotalBytes), "split it and list the parts under include:, or take objects out")
 		return
 	}
 	n := readYAML(src, l.log)
 	if n == nil {
+		l.partial = true
 		return
 	}
 	if n.kind != objectNode {
+		l.partial = true
 		l.log.add(n, "the file holds "+n.kind.String()+", not an object", "begin with version: 1")
 		return
 	}
@@ -68,11 +73,13 @@ func (l *loader) includes(from string, doc *node) {
 		return
 	}
 	if list.kind != listNode {
+		l.partial = true
 		l.log.add(list, "include is "+list.kind.String()+", not a list", "include: [part.yaml]")
 		return
 	}
 	for _, n := range list.items {
 		if n.kind != scalarNode || n.text == "" {
+			l.partial = true
 			l.log.add(n, "an include is the path of a file", "include: [part.yaml]")
 			continue
 		}
@@ -82,10 +89,14 @@ func (l *loader) includes(from string, doc *node) {
 
 func (l *loader) include(from string, n *node) {
 	if l.fsys == nil {
+		l.partial = true
 		l.log.add(n, "includes are not read here", "give the file itself to accordo check")
 		return
 	}
 	name := path.Join(path.Dir(from), n.text)
+	if l.seen[name] == nil || slices.Contains(l.open, name) {
+		defer func(read int) { l.partial = l.partial || len(l.docs) == read }(len(l.docs))
+	}
 	switch {
 	case path.IsAbs(n.text), filepath.IsAbs(n.text), strings.Contains(n.text, `\`), !fs.ValidPath(name):
 		l.log.add(n, fmt.Sprintf("include %q leaves the directory of the root file", n.text), "a relative path with / to a file beside or below the root file")

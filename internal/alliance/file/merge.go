@@ -75,6 +75,7 @@ type object struct {
 // takes an object away, each by id and in the order of the documents.
 type merge struct {
 	log     *faultLog
+	partial bool // a file is missing: unknown ids are no faults
 	byID    map[string]*object
 	objects []*object
 	scalars []entry
@@ -217,6 +218,7 @@ func validID(text string) bool {
 func (m *merge) target(id *node, act string) *object {
 	o := m.byID[id.text]
 	switch {
+	case o == nil && m.partial:
 	case o == nil:
 		m.log.add(id, fmt.Sprintf("there is no %q to %s", short(id.text), act), m.log.suggest(id.text, func() []string { return m.ids(^kind(0)) }, "the id of an object in this file or in one that is included before it"))
 	case o.removed != nil:
@@ -304,7 +306,7 @@ func (l *faultLog) unknownKey(n *node, names []string) {
 func (l *faultLog) suggest(word string, names func() []string, otherwise string) string {
 	if l.suggestions++; l.suggestions <= maxSuggestions {
 		if name := nearest(word, names()); name != "" {
-			return name
+			return name + " (the nearest known name)"
 		}
 	}
 	return otherwise

@@ -69,8 +69,19 @@ func (n *node) get(key string) *node {
 	return nil
 }
 
+// place is where a fault about a key that is absent belongs: the null that
+// took it away, else the object.
+func (n *node) place(key string) *node {
+	for i := range n.entries {
+		if n.entries[i].key.text == key {
+			return n.entries[i].value
+		}
+	}
+	return n
+}
+
 // with returns a copy of the object in which key has the value; a null value
-// takes the key away.
+// takes the key away, and stays to say where that was done.
 func (n *node) with(key, value *node) *node {
 	out := *n
 	out.entries = make([]entry, 0, len(n.entries)+1)
@@ -79,8 +90,6 @@ func (n *node) with(key, value *node) *node {
 			out.entries = append(out.entries, e)
 		}
 	}
-	if value.kind != nullNode {
-		out.entries = append(out.entries, entry{key, value})
-	}
+	out.entries = append(out.entries, entry{key, value})
 	return &out
 }

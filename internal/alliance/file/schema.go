@@ -17,7 +17,9 @@ type rule struct {
 	also     []string // words that may stand for ids
 	oneOf    []string
 	form     form
-	negative bool // amounts may be negative
+	negative bool   // amounts may be negative
+	hidden   bool   // a wrong value may be a secret: reports do not repeat it
+	show     string // the value to write, where an example of the type would mislead
 }
 
 // form is the form of a text.
@@ -36,7 +38,7 @@ func rules() map[string]rule {
 	oneOf := func(words ...string) rule { return rule{required: true, oneOf: words} }
 	territory, web, name := territoryForm(), webForm(), nameForm()
 	out := map[string]rule{
-		"Alliance.version": req, "Alliance.title": req, "Alliance.operator": ref(party),
+		"Alliance.version": {required: true, show: "1"}, "Alliance.title": req, "Alliance.operator": ref(party),
 		"Alliance.currency": {required: true, form: currencyForm()},
 
 		"Party.id": req, "Party.name": req,
@@ -73,8 +75,8 @@ func rules() map[string]rule {
 		"Pool.billed_by": oneOf(string(alliance.BilledByToken), string(alliance.BilledByChipSecond), string(alliance.BilledByFixed)),
 		"Pool.chip":      opt(chip), "Pool.max_in_flight": req, "Pool.models": req, "Pool.endpoint": req, "Pool.claim": opt(claim),
 		"PoolModel.model": ref(model), "PoolModel.claim": opt(claim),
-		"Endpoint.url": {required: true, form: endpointForm()}, "Endpoint.dialect": oneOf("openai"),
-		"Endpoint.secret": {form: secretForm()},
+		"Endpoint.url": {required: true, form: endpointForm(), hidden: true}, "Endpoint.dialect": oneOf("openai"),
+		"Endpoint.secret": {form: secretForm(), hidden: true},
 		"StandIn.kind":    oneOf("local_model", "simulated"), "StandIn.says": req,
 	}
 	for k, r := range demandRules(territory, name) {
@@ -116,7 +118,7 @@ func demandRules(territory, name form) map[string]rule {
 		"Rollout.territory": {required: true, form: territory}, "Rollout.state": oneOf("on", "opt_in"), "Rollout.from": req, "Rollout.claim": opt(claim),
 
 		"Tenant.id": req, "Tenant.name": req, "Tenant.party": opt(party),
-		"Key.id": req, "Key.sha256": {form: digestForm()}, "Key.plan": ref(plan), "Key.channel": ref(channel),
+		"Key.id": req, "Key.sha256": {form: digestForm(), hidden: true}, "Key.plan": ref(plan), "Key.channel": ref(channel),
 		"Key.territory": {required: true, form: territory}, "Key.territories": {form: territory}, "Key.surface": {form: name}, "Key.opt_in": opt(variant),
 	}
 }

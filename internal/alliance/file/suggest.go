@@ -5,20 +5,22 @@ import (
 	"strings"
 )
 
-// nearest returns the name of names that is closest to word, or "" when none
-// is close enough to be what was meant.
+// nearest returns the name of names that is closest to word, the first of
+// several, or "" when none is close enough to be what was meant.
 func nearest(word string, names []string) string {
 	if len(word) > 100 {
 		return ""
 	}
 	best, bestDistance := "", max(2, len(word)/3)+1
+	if len(word) <= 3 {
+		bestDistance = 2
+	}
 	lower := strings.ToLower(word)
 	for _, name := range names {
 		if abs(len(name)-len(word)) >= bestDistance {
 			continue
 		}
-		d := distance(lower, strings.ToLower(name), bestDistance)
-		if d < bestDistance || d == bestDistance && best != "" && name < best {
+		if d := distance(lower, strings.ToLower(name), bestDistance); d < bestDistance {
 			best, bestDistance = name, d
 		}
 	}

@@ -45,8 +45,8 @@ func readYAML(src *source, log *faultLog) (n *node) {
 			continue
 		}
 		if body != nil {
-			line, column := place(d.Body)
-			c.fault(line, column, "a second YAML document begins here", "keep one document a file and list others under include:")
+			second := c.node(d.Body)
+			c.fault(second.line, second.column, "a second YAML document begins here", "keep one document a file and list others under include:")
 			return nil
 		}
 		body = d.Body
@@ -240,12 +240,12 @@ func (c *converter) node(n ast.Node) *node {
 		c.fault(line, column, "this YAML feature is not read", "write the value out")
 	}
 	if len(out.text) > MaxTextBytes {
-		c.fault(line, column, fmt.Sprintf("this text has %d bytes; at most %d are read", len(out.text), MaxTextBytes), "shorten it")
+		c.log.add(out, fmt.Sprintf("this text has %d bytes; at most %d are read", len(out.text), MaxTextBytes), "shorten it")
 		out.text = out.text[:0]
 	}
 	for _, r := range out.text {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
-			c.fault(line, column, fmt.Sprintf("control character U+%04X in a text", r), "take it out")
+			c.log.add(out, fmt.Sprintf("control character U+%04X in a text", r), "take it out")
 			out.text = ""
 			break
 		}
