@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -277,7 +278,7 @@ func backoff(n int, least, most time.Duration) time.Duration {
 func (c *Child) runOnce(ctx context.Context) (ready bool, lasted time.Duration, err error) {
 	argv := append(c.o.Command[1:len(c.o.Command):len(c.o.Command)], c.flags()...)
 	cmd := exec.Command(c.o.Command[0], argv...)
-	cmd.Env = append(os.Environ(), c.o.Env...)
+	cmd.Env = append(childEnvironment(os.Environ()), c.o.Env...)
 	tail := &tailWriter{to: c.o.Stderr, limit: maxStderrTail}
 	cmd.Stderr = tail
 	cmd.SysProcAttr = childAttributes()
@@ -305,6 +306,12 @@ func (c *Child) runOnce(ctx context.Context) (ready bool, lasted time.Duration, 
 	case <-ctx.Done():
 		return true, time.Since(since), c.stop(cmd, ended, ctx.Err())
 	}
+}
+
+// childEnvironment leaves out this program's own variables: some are secrets,
+// and everything that the child needs stands in its flags.
+func childEnvironment(all []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(v string) bool { return strings.HasPrefix(v, "ACCORDO_") })
 }
 
 // errEnded wraps the end of a process that had not answered yet.

@@ -1,3 +1,5 @@
+//go:build unix
+
 package llama
 
 import (
@@ -17,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/accordo-ai/accordo/internal/provider/llama/tinymodel"
 )
@@ -212,6 +216,13 @@ func TestChild_GivesUpAfterTooManyFailedStarts(t *testing.T) {
 				t.Errorf("%+v", s)
 			}
 		})
+	}
+}
+
+func TestChildEnvironment_KeepsSecretsFromTheChild(t *testing.T) {
+	got := childEnvironment([]string{"PATH=/bin", "ACCORDO_SECRET_KEY=s", "ACCORDO_ADMIN_TOKEN=t", "HOME=/h"})
+	if diff := cmp.Diff([]string{"PATH=/bin", "HOME=/h"}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -1,3 +1,5 @@
+//go:build unix
+
 package llama
 
 import (
@@ -7,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -159,6 +162,35 @@ func TestGenerate_SameInputGivesSameAnswerAfterOthers(t *testing.T) {
 				t.Errorf("%q %+v, then %q %+v", first, o, second, o2)
 			}
 		})
+	}
+}
+
+func TestGenerate_SlotsWorkAtOnceWithoutDisturbingEachOther(t *testing.T) {
+	m := tinyModel(t, ModelOptions{Slots: 2})
+	alone := make([]string, 6)
+	request := func(i int) generation {
+		return generation{input: input(t, m, strings.Repeat("ab ", i+1)), maxTokens: 30, sampling: sampling{temperature: 1, topP: 1, seed: uint32(i)}}
+	}
+	for i := range alone {
+		var err error
+		if alone[i], _, err = run(t.Context(), m, request(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	together := make([]string, len(alone))
+	var wg sync.WaitGroup
+	for i := range together {
+		g := request(i)
+		wg.Go(func() {
+			var err error
+			if together[i], _, err = run(t.Context(), m, g); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if diff := cmp.Diff(alone, together); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -1,3 +1,5 @@
+//go:build unix
+
 package llama
 
 import (
@@ -18,7 +20,7 @@ func realModel(t testing.TB, threads int) *Model {
 }
 
 func TestRealWeights_KnowTheCapitalOfFrance(t *testing.T) {
-	m := realModel(t, 2)
+	m := realModel(t, 1)
 	if !m.HasChatTemplate() {
 		t.Fatal("the model's chat template was not recognised")
 	}
@@ -33,7 +35,7 @@ func TestRealWeights_KnowTheCapitalOfFrance(t *testing.T) {
 }
 
 func TestRealWeights_WriteJSONUnderAGrammar(t *testing.T) {
-	m := realModel(t, 2)
+	m := realModel(t, 1)
 	g, err := schemaGrammar([]byte(`{"type":"object","properties":{"city":{"type":"string"},"country":{"type":"string"}},"required":["city","country"],"additionalProperties":false}`))
 	if err != nil {
 		t.Fatal(err)
