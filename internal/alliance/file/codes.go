@@ -1,9 +1,6 @@
 package file
 
 import (
-	"slices"
-	"strings"
-
 	"github.com/accordo-ai/accordo/internal/alliance"
 )
 
@@ -27,7 +24,21 @@ OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP 
 THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG`
 
 func isTerritory(code string) bool {
-	return code == "*" || code == "EU" || len(code) == 2 && slices.Contains(strings.Fields(countries), code)
+	return code == "*" || code == "EU" || listed(code, countries)
+}
+
+// listed reports whether a two-letter code is in a list of such codes that
+// are parted by one space or line end.
+func listed(code, list string) bool {
+	if len(code) != 2 {
+		return false
+	}
+	for i := 0; i+2 <= len(list); i += 3 {
+		if list[i:i+2] == code {
+			return true
+		}
+	}
+	return false
 }
 
 // within reports whether the territories have a customer in common.
@@ -38,5 +49,5 @@ func within(a, b alliance.Territory) bool {
 	if a == "EU" {
 		a, b = b, a
 	}
-	return b == "EU" && len(a) == 2 && slices.Contains(strings.Fields(union), string(a))
+	return b == "EU" && listed(string(a), union)
 }

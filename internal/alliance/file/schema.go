@@ -168,8 +168,9 @@ func endpointForm() form {
 }
 
 func secretForm() form {
+	variable := matches(`^ACCORDO_SECRET_[A-Z0-9_]{1,80}$`)
 	return form{func(t string) bool {
-		return strings.HasPrefix(t, "file:/") && len(t) > len("file:/") || matches(`^ACCORDO_SECRET_[A-Z0-9_]{1,80}$`)(t)
+		return strings.HasPrefix(t, "file:/") && len(t) > len("file:/") || variable(t)
 	}, "a reference to a secret", "the name of an environment variable that begins with ACCORDO_SECRET_, or file:/path; never the secret itself"}
 }
 
