@@ -26,7 +26,11 @@ func (s *scanner) window(n int) ([]byte, error) {
 	if have := s.start + int64(len(s.buf)) - s.pos; s.pos >= s.start && have >= int64(n) {
 		return s.buf[s.pos-s.start:], nil
 	}
-	want := max(n, readAhead)
+	size, err := s.f.Size()
+	if err != nil {
+		return nil, fmt.Errorf("read the journal: %w", err)
+	}
+	want := max(n, int(min(readAhead, size-s.pos)))
 	if cap(s.buf) < want {
 		s.buf = make([]byte, want)
 	}

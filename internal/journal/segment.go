@@ -17,9 +17,9 @@ import (
 const (
 	magic         = "accordoj"
 	formatVersion = 1
-	headerFixed   = 48 // bytes before the node's id
+	headerFixed   = 52 // bytes before the node's id
 	maxNode       = 64 // bytes of a node's id
-	maxHeader     = headerFixed + maxNode + 4
+	maxHeader     = headerFixed + maxNode
 	frameHead     = 8  // length and checksum
 	minBody       = 11 // version, kind, one byte of sequence, time
 	maxFrame      = frameHead + record.MaxBytes
@@ -38,20 +38,27 @@ type header struct {
 	node     string
 }
 
+// appendHeader appends h. The checksum stands before what it covers: at the end
+// it would make the checksum of the whole segment blind to the header.
 func appendHeader(dst []byte, h header) []byte {
 	start := len(dst)
 	le := binary.LittleEndian
 	dst = append(dst, magic...)
 	dst = le.AppendUint32(dst, formatVersion)
-	dst = le.AppendUint32(dst, uint32(headerFixed+len(h.node)+4))
+	dst = le.AppendUint32(dst, uint32(headerFixed+len(h.node)))
+	dst = le.AppendUint32(dst, 0)
+	dst = le.AppendUint32(dst, h.previous)
 	dst = le.AppendUint64(dst, h.first)
 	dst = le.AppendUint64(dst, uint64(h.at))
 	dst = le.AppendUint64(dst, h.oldest)
-	dst = le.AppendUint32(dst, h.previous)
 	dst = le.AppendUint32(dst, uint32(len(h.node)))
 	dst = append(dst, h.node...)
-	return le.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
+	le.PutUint32(dst[start+16:], headerSum(dst[start:]))
+	return dst
 }
+
+// headerSum covers the header b without the checksum itself.
+func headerSum(b []byte) uint32 { return update(crc32.Checksum(b[:16], castagnoli), b[20:]) }
 
 var (
 	errShort  = errors.New("the end is missing")
@@ -66,7 +73,7 @@ var (
 // header that could be an unfinished write is errShort or errHeader.
 func parseHeader(b []byte) (header, int, error) {
 	le := binary.LittleEndian
-	if len(b) < headerFixed+4 {
+	if len(b) < headerFixed {
 		return header{}, 0, errShort
 	}
 	if string(b[:8]) != magic {
@@ -75,18 +82,18 @@ func parseHeader(b []byte) (header, int, error) {
 	if v := le.Uint32(b[8:]); v > formatVersion {
 		return header{}, 0, fmt.Errorf("%w (format %d, this program reads %d)", ErrNewer, v, formatVersion)
 	}
-	n, node := le.Uint32(b[12:]), le.Uint32(b[44:])
-	if node > maxNode || n != headerFixed+node+4 || le.Uint32(b[8:]) != formatVersion {
+	n, node := le.Uint32(b[12:]), le.Uint32(b[48:])
+	if node > maxNode || n != headerFixed+node || le.Uint32(b[8:]) != formatVersion {
 		return header{}, 0, errHeader
 	}
 	if len(b) < int(n) {
 		return header{}, 0, errShort
 	}
-	if crc32.Checksum(b[:n-4], castagnoli) != le.Uint32(b[n-4:]) {
+	if headerSum(b[:n]) != le.Uint32(b[16:]) {
 		return header{}, 0, errHeader
 	}
-	return header{first: le.Uint64(b[16:]), at: int64(le.Uint64(b[24:])), oldest: le.Uint64(b[32:]),
-		previous: le.Uint32(b[40:]), node: string(b[headerFixed : headerFixed+node])}, int(n), nil
+	return header{previous: le.Uint32(b[20:]), first: le.Uint64(b[24:]), at: int64(le.Uint64(b[32:])),
+		oldest: le.Uint64(b[40:]), node: string(b[headerFixed:n])}, int(n), nil
 }
 
 // appendFrame appends r with its length and checksum, or errTooLong and dst
