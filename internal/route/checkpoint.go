@@ -67,7 +67,7 @@ func (r *Router) Checkpoint() []byte {
 	}
 	for _, k := range r.order {
 		for _, x := range r.sets[k].classes {
-			c.Classes = append(c.Classes, classCheckpoint{k.model, k.variant, k.plan, k.channel, k.territory, x.bucket, x.sum, x.sumI, x.sumO})
+			c.Classes = append(c.Classes, classCheckpoint{k.model, k.variant, k.plan, k.channel, k.territory, x.bucket, x.sum + x.count, x.sumI + x.in, x.sumO + x.out})
 		}
 	}
 	b, err := json.Marshal(c)

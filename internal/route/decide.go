@@ -18,7 +18,8 @@ const fullRetry = time.Second
 // Decide chooses a pool and books its use; rnd breaks exact ties. Rights,
 // prices and terms are judged at now. Of the committed pools with room the
 // cheapest at the margin is compared with the cheapest whose capacity nothing
-// bounds: the overflow.
+// bounds: the overflow. At the same cost the committed one is taken: its
+// capacity is lost when unused, while a floor can still be met later.
 func (r *Router) Decide(now time.Time, q *Request, rnd uint64) Decision {
 	r.seq++
 	at := now.UnixNano()
@@ -112,7 +113,7 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 			}
 		}
 	}
-	if overflow.index < 0 || committed.index >= 0 && committed.cost < overflow.cost {
+	if overflow.index < 0 || committed.index >= 0 && committed.cost <= overflow.cost {
 		return committed.index
 	}
 	return overflow.index
