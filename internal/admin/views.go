@@ -26,19 +26,28 @@ type Source interface {
 	Balances() []ledger.Balance
 	// Story tells the story as known at a date; ok is false when the terms
 	// come without one.
-	Story(at time.Time) (s story.Story, ok bool)
+	Story(at time.Time) (s *story.Story, ok bool)
 	// Readiness says whether requests are served, and what is wrong.
 	Readiness() Readiness
 }
 
-// Chatter sends a chat request through the gateway with the console's own
-// key, as any client would; the answer is the API's own.
+// Chatter sends a chat request through the gateway, as any client would; the
+// answer is the API's own. The header x-accordo-ask-as names the key.
 type Chatter interface {
 	Chat(w http.ResponseWriter, r *http.Request)
-	// Models are the models that the console's key may use.
-	Models() []string
-	// Territories are those that the console's key may assert.
-	Territories() []string
+	// Askers are the keys that can be asked as.
+	Askers() []Asker
+}
+
+// Asker is a key that the console can ask as.
+type Asker struct {
+	Key         string   `json:"key"`
+	Tenant      string   `json:"tenant"`
+	Plan        string   `json:"plan"`
+	Channel     string   `json:"channel"`
+	Territories []string `json:"territories"` // its own first
+	Models      []string `json:"models"`
+	Trusted     bool     `json:"trusted"` // may name an end user and a territory
 }
 
 // Player plays a day of simulated demand through the gateway.
@@ -53,18 +62,18 @@ type Player interface {
 
 // Overview is the head of every page.
 type Overview struct {
-	Title    string           `json:"title"`
-	Notice   string           `json:"notice"`
-	Operator string           `json:"operator"`
-	Currency string           `json:"currency"`
-	Terms    string           `json:"terms"` // hash
-	Version  string           `json:"version"`
-	Started  time.Time        `json:"started"`
-	API      string           `json:"api"` // base address of the API
-	StandIns []string         `json:"stand_ins"`
-	Requests map[string]int64 `json:"requests"` // by how they ended
-	Lag      uint64           `json:"lag"`      // journal records that are not in the books yet
-	Problems []string         `json:"problems,omitempty"`
+	Title    string    `json:"title"`
+	Notice   string    `json:"notice"`
+	Operator string    `json:"operator"`
+	Currency string    `json:"currency"`
+	Terms    string    `json:"terms"` // hash
+	Version  string    `json:"version"`
+	Started  time.Time `json:"started"`
+	API      string    `json:"api"` // base address of the API
+	StandIns []string  `json:"stand_ins"`
+	Requests uint64    `json:"requests"` // since the start
+	Lag      uint64    `json:"lag"`      // journal records that are not in the books yet
+	Problems []string  `json:"problems,omitempty"`
 }
 
 // Readiness says whether requests are served. Problems that do not stop
@@ -88,25 +97,32 @@ type Pool struct {
 
 // Request is one request of the recent past; it never holds content.
 type Request struct {
-	ID       string        `json:"id"`
-	At       time.Time     `json:"at"`
-	Tenant   string        `json:"tenant"`
-	Plan     string        `json:"plan"`
-	Model    string        `json:"model"`
-	Served   string        `json:"served"` // id@version
-	Pool     string        `json:"pool"`
-	Contract string        `json:"contract"`
-	Right    string        `json:"right"`
-	Status   string        `json:"status"`
-	Tokens   usage.Vector  `json:"tokens"`
-	Cost     money.Amount  `json:"cost"` // of the request alone, rounded up
-	TTFT     time.Duration `json:"ttft_ns"`
-	Duration time.Duration `json:"duration_ns"`
-	Attempts int           `json:"attempts"`
-	StandIn  string        `json:"stand_in,omitempty"`
+	ID       string       `json:"id"`
+	At       time.Time    `json:"at"`
+	Tenant   string       `json:"tenant"`
+	Plan     string       `json:"plan"`
+	Asked    string       `json:"asked"`  // model as the client wrote it
+	Served   string       `json:"served"` // id@version
+	Pool     string       `json:"pool"`
+	Contract string       `json:"contract"`
+	Right    string       `json:"right"`
+	HTTP     int          `json:"http"`
+	Status   string       `json:"status"` // served, unserved, suspense or refused
+	Reason   string       `json:"reason,omitempty"`
+	Tokens   usage.Vector `json:"tokens"`
+	// Cost is the request alone at the pool's price, rounded up; 0 where the
+	// pool's fee is fixed. MarginalNano is what the decision compared, in
+	// nano-units of the currency.
+	Cost         money.Amount  `json:"cost"`
+	MarginalNano int64         `json:"marginal_nano"`
+	TTFT         time.Duration `json:"ttft_ns"`
+	Duration     time.Duration `json:"duration_ns"`
+	Attempts     int           `json:"attempts"`
+	StandIn      string        `json:"stand_in,omitempty"`
 }
 
-// Contract is a contract with what was burnt of it.
+// Contract is a contract with what was burnt of it, in micro-units of the
+// currency from the books.
 type Contract struct {
 	ID         string        `json:"id"`
 	Title      string        `json:"title"`
@@ -115,33 +131,26 @@ type Contract struct {
 	From       alliance.Date `json:"from"`
 	Until      alliance.Date `json:"until"`
 	Headline   *money.Amount `json:"headline,omitempty"`
-	Assumption bool          `json:"assumption"` // the schedule is assumed
 	Claims     []string      `json:"claims"`
-	// The interval in force: its floor or fee, and what was burnt of it.
+	Assumption bool          `json:"assumption"` // the interval's figure is assumed
+	// The interval in force: its floor or fee, and what was burnt of the floor.
 	IntervalFrom  alliance.Date `json:"interval_from"`
 	IntervalUntil alliance.Date `json:"interval_until"`
 	Floor         money.Amount  `json:"floor"`
 	Fee           money.Amount  `json:"fee"`
-	Burnt         money.Amount  `json:"burnt"`       // in the interval, from the books
+	Burnt         money.Amount  `json:"burnt"`
 	BurntTotal    money.Amount  `json:"burnt_total"` // since the books began
-	Used          int64         `json:"used"`        // chip-seconds or burn units of fixed capacity
-	UsedUnit      string        `json:"used_unit,omitempty"`
+	FeesAccrued   money.Amount  `json:"fees_accrued"`
 	LambdaPPM     int64         `json:"lambda_ppm"`
-	Floors        []Interval    `json:"floors,omitempty"`
-}
 
-// Interval is one floor or fee of a contract's schedule.
-type Interval struct {
-	From   alliance.Date `json:"from"`
-	Until  alliance.Date `json:"until"`
-	Amount money.Amount  `json:"amount"`
+	Capacity []ledger.Balance   `json:"capacity,omitempty"` // used of fixed capacity, by pool
+	Floors   []ledger.FloorBurn `json:"floors,omitempty"`
 }
 
 // Trace is everything that is known of one request: decision, journal, books.
 type Trace struct {
-	RequestID string        `json:"request_id"`
-	Text      string        `json:"text"` // as accordo explain prints it
-	Attempts  []ledger.Line `json:"attempts"`
+	RequestID string `json:"request_id"`
+	Text      string `json:"text"` // as accordo ledger trace prints it
 }
 
 // Play is the state of the day that is played.

@@ -1,0 +1,192 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"text/tabwriter"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/admin"
+	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/datadir"
+	"github.com/accordo-ai/accordo/internal/journal"
+	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/settle"
+	"github.com/accordo-ai/accordo/internal/store/sqlite"
+)
+
+// books are a data directory opened for reading, beside a serving process or
+// without one.
+type books struct {
+	dir   *datadir.Dir
+	store *sqlite.Store
+}
+
+func openReading(ctx context.Context, data string) (*books, error) {
+	dir, err := datadir.OpenReadOnly(data)
+	if err != nil {
+		return nil, err
+	}
+	store, err := sqlite.OpenReader(ctx, dir.Books())
+	if err != nil {
+		_ = dir.Close()
+		return nil, err
+	}
+	return &books{dir, store}, nil
+}
+
+// Close gives everything back.
+func (b *books) Close() {
+	_ = b.store.Close()
+	_ = b.dir.Close()
+}
+
+func (b *books) records(from uint64) iter.Seq2[record.Record, error] {
+	return journal.Read(b.dir.Journal(), from)
+}
+
+// show writes v as JSON or, with text, for people.
+func show(w io.Writer, asJSON bool, v any, text func(io.Writer) error) error {
+	if !asJSON {
+		return text(w)
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// Balances writes all accounts and the trial balance.
+func Balances(ctx context.Context, w io.Writer, data string, asJSON bool) error {
+	b, err := openReading(ctx, data)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	list, err := b.store.Balances(ctx)
+	if err != nil {
+		return err
+	}
+	v := map[string]any{"balances": list, "trial_balance": ledger.TrialBalance(list)}
+	return show(w, asJSON, v, func(w io.Writer) error { return settle.WriteBalances(w, list) })
+}
+
+// EntriesQuestion selects entries on the command line.
+type EntriesQuestion struct {
+	Account, Contract string
+	Newest            bool
+	Limit             int
+	JSON              bool
+}
+
+// Entries writes the entries that match.
+func Entries(ctx context.Context, w io.Writer, data string, q EntriesQuestion) error {
+	if q.Limit < 1 || q.Limit > settle.MaxEntries {
+		return ExitError{ExitUsage, fmt.Errorf("--limit is from 1 to %d", settle.MaxEntries)}
+	}
+	b, err := openReading(ctx, data)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	list, err := b.store.Entries(ctx, settle.Query{Account: ledger.AccountID(q.Account), Contract: q.Contract, Newest: q.Newest, Limit: q.Limit})
+	if err != nil {
+		return err
+	}
+	return show(w, q.JSON, list, func(w io.Writer) error { return settle.WriteEntries(w, list) })
+}
+
+// TraceRequest writes all that journal and books hold of a request.
+func TraceRequest(ctx context.Context, w io.Writer, data, request string, asJSON bool) error {
+	b, err := openReading(ctx, data)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	t, err := settle.Find(ctx, b.store, b.records, termsFrom(b.dir), request)
+	if errors.Is(err, settle.ErrUnknown) {
+		return fmt.Errorf("%w: the id is the answer's header x-request-id", err)
+	}
+	if err != nil {
+		return err
+	}
+	return show(w, asJSON, t, func(w io.Writer) error { return settle.WriteTrace(w, t) })
+}
+
+// VerifyBooks recomputes the books from journal and terms; a difference is an
+// ExitError with ExitWrong.
+func VerifyBooks(ctx context.Context, w io.Writer, data string, asJSON bool) error {
+	b, err := openReading(ctx, data)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	v, err := settle.Verify(ctx, b.store, b.records, termsFrom(b.dir))
+	if err != nil {
+		return err
+	}
+	err = show(w, asJSON, v, func(w io.Writer) error { return settle.WriteVerification(w, &v) })
+	if err == nil && v.Fault != nil {
+		err = ExitError{Code: ExitWrong}
+	}
+	return err
+}
+
+// Contracts writes the burn of every contract by the last terms in the books.
+func Contracts(ctx context.Context, w io.Writer, data string, asJSON bool) error {
+	b, err := openReading(ctx, data)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	state, err := b.store.State(ctx)
+	if err != nil {
+		return err
+	}
+	if state.Head.Terms == "" {
+		return errors.New("the books are empty: no request has been booked yet")
+	}
+	book := ledger.Resume(state, termsFrom(b.dir))
+	terms, err := book.Terms(state.Head.Terms)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	list := contractViews(terms.Alliance(), book.Burns(terms, now), now)
+	return show(w, asJSON, list, func(w io.Writer) error { return writeContracts(w, list) })
+}
+
+func writeContracts(w io.Writer, list []admin.Contract) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "CONTRACT\tSHAPE\tINTERVAL\tPROMISED\tBURNT OF IT\tCOST SINCE THE BOOKS BEGAN\t")
+	for _, c := range list {
+		promised, burnt := "nothing", "-"
+		switch {
+		case c.Floor > 0:
+			promised, burnt = c.Floor.String()+" spend", c.Burnt.String()
+		case c.Fee > 0:
+			promised, burnt = c.Fee.String()+" fee", capacityUsed(c)
+		}
+		if c.Assumption {
+			promised += " (assumed)"
+		}
+		interval := "-"
+		if !c.IntervalFrom.IsZero() {
+			interval = c.IntervalFrom.String() + " to " + c.IntervalUntil.String()
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t\n", c.ID, c.Shape, interval, promised, burnt, c.BurntTotal)
+	}
+	return t.Flush()
+}
+
+func capacityUsed(c admin.Contract) string {
+	var used int64
+	for _, b := range c.Capacity {
+		used += int64(b.Amount)
+	}
+	return fmt.Sprintf("%d of %s", used/contract.UseDivisor, "its capacity units")
+}

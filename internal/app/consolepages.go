@@ -1,0 +1,7 @@
+package app
+
+import (
+	"net/http"
+)
+
+func consolePages(s *server) http.Handler { return http.NotFoundHandler() }

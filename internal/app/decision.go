@@ -1,0 +1,194 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/route"
+	"github.com/accordo-ai/accordo/internal/settle"
+)
+
+// decisionShown is one routing decision of the journal: the candidates as the
+// decision saw them, and the pools that could not be candidates, recomputed
+// from the terms of that instant.
+type decisionShown struct {
+	Request    string           `json:"request"`
+	Attempt    string           `json:"attempt,omitempty"`
+	At         time.Time        `json:"at"`
+	Terms      string           `json:"terms"`
+	Model      string           `json:"model"`
+	Plan       string           `json:"plan"`
+	Channel    string           `json:"channel"`
+	Territory  string           `json:"territory"`
+	Refused    string           `json:"refused,omitempty"` // code and reason, when nothing was sent
+	Candidates []candidateShown `json:"candidates"`
+	Ineligible []ineligiblePool `json:"ineligible"`
+}
+
+type candidateShown struct {
+	Pool         string `json:"pool"`
+	Contract     string `json:"contract"`
+	Shape        string `json:"shape"`
+	Verdict      string `json:"verdict"`
+	CostNano     int64  `json:"cost_nano"`
+	PriceNano    int64  `json:"price_nano"`
+	ScarcityNano int64  `json:"scarcity_nano"`
+	LatencyNano  int64  `json:"latency_nano"`
+	LambdaPPM    int64  `json:"lambda_ppm"`
+}
+
+type ineligiblePool struct {
+	Pool   string             `json:"pool"`
+	Cause  string             `json:"cause"`
+	Why    string             `json:"why"`
+	Right  string             `json:"right,omitempty"`
+	Claims []alliance.ClaimID `json:"claims,omitempty"`
+}
+
+var verdictWords = map[record.Verdict]string{
+	record.Chosen: "chosen", record.Dearer: "dearer", record.Full: "full",
+	record.Unhealthy: "unhealthy", record.Tried: "failed before", record.Expired: "expired",
+}
+
+// ExplainRequest writes every decision about one request of the data
+// directory, candidate by candidate.
+func ExplainRequest(w io.Writer, data, request string, asJSON bool) error {
+	ctx := context.Background()
+	b, err := openReading(ctx, data)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	t, err := settle.Find(ctx, b.store, b.records, termsFrom(b.dir), request)
+	if errors.Is(err, settle.ErrUnknown) {
+		return fmt.Errorf("%w: the id is the answer's header x-request-id", err)
+	}
+	if err != nil {
+		return err
+	}
+	list, err := decisions(t, termsFrom(b.dir))
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(list)
+	}
+	return writeDecisions(w, list)
+}
+
+// decisions shows the decision behind each attempt and refusal of a trace.
+func decisions(t *settle.Trace, terms settle.TermsFunc) ([]decisionShown, error) {
+	var list []decisionShown
+	for i := range t.Attempts {
+		r := &t.Attempts[i].Intent
+		in := r.Intent
+		d := decisionShown{Request: in.Request, Attempt: string(in.Attempt), At: time.Unix(0, r.At).UTC(), Terms: in.Terms, Model: in.Model, Plan: in.Plan, Channel: in.Channel, Territory: in.Territory}
+		if err := d.fill(terms, in.Considered, in.Estimate.Input(), in.Estimate.AllOutput()); err != nil {
+			return nil, err
+		}
+		list = append(list, d)
+	}
+	for i := range t.Refusals {
+		r := &t.Refusals[i]
+		in := r.Refusal
+		d := decisionShown{Request: in.Request, At: time.Unix(0, r.At).UTC(), Terms: in.Terms, Model: in.Model, Plan: in.Plan, Channel: in.Channel, Territory: in.Territory, Refused: in.Code + ": " + in.Reason}
+		if err := d.fill(terms, in.Considered, 0, 0); err != nil {
+			return nil, err
+		}
+		list = append(list, d)
+	}
+	return list, nil
+}
+
+// fill adds the candidates of the record and recomputes who was ineligible.
+func (d *decisionShown) fill(terms settle.TermsFunc, considered []record.Considered, input, output int64) error {
+	a, err := terms(d.Terms)
+	if err != nil {
+		return err
+	}
+	for _, c := range considered {
+		shown := candidateShown{Pool: c.Pool, Verdict: verdictWords[c.Verdict], CostNano: c.Cost, PriceNano: c.Price, ScarcityNano: c.Scarcity, LatencyNano: c.Latency, LambdaPPM: c.LambdaPPM}
+		if p := a.Pool(alliance.PoolID(c.Pool)); p != nil {
+			shown.Contract = string(p.Contract)
+			if k := a.Contract(p.Contract); k != nil {
+				shown.Shape = string(k.Shape)
+			}
+		}
+		d.Candidates = append(d.Candidates, shown)
+	}
+	id, _, _ := strings.Cut(d.Model, "@")
+	m, v, _, ok := a.Resolve(alliance.ModelID(id), d.At)
+	if !ok {
+		return nil // a name that the terms do not have: the refusal says so
+	}
+	q := &route.Request{Model: m.ID, Plan: alliance.PlanID(d.Plan), Channel: alliance.ChannelID(d.Channel), Territory: alliance.Territory(d.Territory), Kind: m.Kind, Input: input, Output: output}
+	if v != nil {
+		q.Variant = v.ID
+	}
+	for _, out := range route.New(a, d.At).Explain(d.At, d.At, q).Ineligible {
+		shown := ineligiblePool{Pool: string(out.Pool.ID), Cause: out.Cause, Why: out.Why}
+		for _, r := range out.Refusals {
+			shown.Right = string(r.Right.ID)
+			shown.Claims = append(shown.Claims, r.Right.Claim...)
+		}
+		d.Ineligible = append(d.Ineligible, shown)
+	}
+	return nil
+}
+
+func writeDecisions(w io.Writer, list []decisionShown) error {
+	for _, d := range list {
+		fmt.Fprintf(w, "request %s at %s\n  %s for plan %s on channel %s in %s, terms %s\n", d.Request, d.At.Format(time.RFC3339Nano), d.Model, d.Plan, d.Channel, d.Territory, short(d.Terms))
+		if d.Attempt != "" {
+			fmt.Fprintf(w, "  attempt %s\n", d.Attempt)
+		}
+		if d.Refused != "" {
+			fmt.Fprintf(w, "  not sent: %s\n", d.Refused)
+		}
+		if len(d.Candidates) > 0 {
+			fmt.Fprintln(w, "\n  candidates, in micro-units of the currency for this request at the margin:")
+			t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(t, "    pool\tverdict\tcost\t= price\t+ scarcity\t+ latency\tfloor's lambda\tcontract\t")
+			for _, c := range d.Candidates {
+				fmt.Fprintf(t, "    %s\t%s\t%s\t%s\t%s\t%s\t%s\t%s (%s)\t\n", c.Pool, c.Verdict, micro(c.CostNano), micro(c.PriceNano), micro(c.ScarcityNano), micro(c.LatencyNano), share(c.LambdaPPM), c.Contract, c.Shape)
+			}
+			if err := t.Flush(); err != nil {
+				return err
+			}
+		}
+		if len(d.Ineligible) > 0 {
+			fmt.Fprintln(w, "\n  could not serve, whatever the load:")
+			for _, p := range d.Ineligible {
+				fmt.Fprintf(w, "    %s: %s\n", p.Pool, p.Why)
+				if p.Right != "" {
+					fmt.Fprintf(w, "      right %s, claims %s\n", p.Right, joinIDs(p.Claims))
+				}
+			}
+		}
+		fmt.Fprintln(w)
+	}
+	return nil
+}
+
+// micro renders nano-units as micro-units.
+func micro(nano int64) string {
+	sign := ""
+	if nano < 0 {
+		sign, nano = "-", -nano
+	}
+	return fmt.Sprintf("%s%d.%03d", sign, nano/1000, nano%1000)
+}
+
+func share(ppm int64) string { return fmt.Sprintf("%d.%02d %%", ppm/10_000, ppm%10_000/100) }
+
+func short(hash string) string { return hash[:min(12, len(hash))] }

@@ -1,0 +1,372 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/alliance/file"
+	"github.com/accordo-ai/accordo/internal/datadir"
+	"github.com/accordo-ai/accordo/internal/gateway"
+	"github.com/accordo-ai/accordo/internal/journal"
+	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/provider/upstream"
+	"github.com/accordo-ai/accordo/internal/quota"
+	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/route"
+	"github.com/accordo-ai/accordo/internal/settle"
+	"github.com/accordo-ai/accordo/internal/store/sqlite"
+)
+
+// server is everything that runs while an alliance is served.
+type server struct {
+	o          UpOptions
+	started    time.Time
+	dir        *datadir.Dir
+	journal    *journal.Journal
+	store      *sqlite.Store
+	settler    *settle.Settler
+	gateway    *gateway.Gateway
+	standIns   *standIns
+	play       *player
+	adminToken string
+	api        string // base address of the API
+	fresh      []issued
+
+	keys      atomic.Pointer[[]consoleKey]
+	terms     atomic.Pointer[ledger.Terms]
+	upstreams map[alliance.PoolID]*upstream.Client // guarded by reload, which runs in one goroutine
+
+	stop context.CancelFunc // ends the loops
+	wait sync.WaitGroup
+}
+
+// newServer opens the data directory, recovers the journal, catches the books
+// up and makes everything ready to serve. On an error all is closed again.
+func newServer(ctx context.Context, o UpOptions) (s *server, err error) {
+	a, err := loadTerms(o.File)
+	if err != nil {
+		return nil, reported(o, err)
+	}
+	s = &server{o: o, started: time.Now(), adminToken: o.AdminToken}
+	s.play = &player{handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.gateway.ServeHTTP(w, r) }), keys: func() []consoleKey { return *s.keys.Load() }}
+	if s.adminToken == "" {
+		if s.adminToken, _, err = NewSecret("admin-"); err != nil {
+			return nil, err
+		}
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.dir, err = datadir.Open(o.Data); err != nil {
+		return nil, err
+	}
+	if s.standIns, err = startStandIns(ctx, a, o); err != nil {
+		return nil, err
+	}
+	keys, err := s.takeTerms(a)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openBooks(ctx, a); err != nil {
+		return nil, err
+	}
+	if err := s.startGateway(a, keys); err != nil {
+		return nil, err
+	}
+	s.startLoops()
+	return s, nil
+}
+
+// reported prints all faults of a file; other errors pass.
+func reported(o UpOptions, err error) error {
+	var faults *file.Faults
+	if errors.As(err, &faults) {
+		if err := file.Report(o.Out, faults); err != nil {
+			return err
+		}
+		return ExitError{Code: ExitWrong}
+	}
+	return err
+}
+
+// takeTerms keeps a under its hash and completes its keys.
+func (s *server) takeTerms(a *alliance.Alliance) ([]gateway.Key, error) {
+	if err := s.dir.SaveTerms(a.Hash, file.Canonical(a)); err != nil {
+		return nil, err
+	}
+	keys, fresh, err := issueKeys(a, s.dir, s.o, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	s.fresh = fresh
+	chat, err := s.consoleKeys(a)
+	if err != nil {
+		return nil, err
+	}
+	s.terms.Store(ledger.NewTerms(a))
+	return append(keys, chat...), nil
+}
+
+// openBooks recovers the journal, closes what was in flight as abandoned, and
+// posts what the books have not seen yet.
+func (s *server) openBooks(ctx context.Context, a *alliance.Alliance) error {
+	j, recovery, err := journal.Open(s.dir.Journal(), journal.Options{Node: s.dir.Node(), Durability: s.o.Durability})
+	if err != nil {
+		return err
+	}
+	s.journal = j
+	for _, r := range recovery.Repairs {
+		s.o.Log.Warn("journal repaired", "file", r.File, "offset", r.Offset, "bytes", r.Bytes, "reason", r.Reason)
+	}
+	if n, err := j.Abandon(ctx, recovery.Open); err != nil {
+		return err
+	} else if n > 0 {
+		s.o.Log.Warn("requests were in flight when the last process ended; they are booked as suspense", "attempts", n)
+	}
+	if _, err := j.Start(ctx, s.o.Version, a.Hash); err != nil {
+		return err
+	}
+	if s.store, err = sqlite.Open(ctx, s.dir.Books()); err != nil {
+		return err
+	}
+	if s.settler, err = settle.New(ctx, j, s.store, termsFrom(s.dir), s.o.Log); err != nil {
+		return err
+	}
+	return s.settler.CatchUp(ctx)
+}
+
+// termsFrom reads kept versions of the terms.
+func termsFrom(dir *datadir.Dir) settle.TermsFunc {
+	return func(hash string) (*alliance.Alliance, error) {
+		data, err := dir.Terms(hash)
+		if err != nil {
+			return nil, err
+		}
+		return file.Parse("terms/"+hash, data)
+	}
+}
+
+func (s *server) startGateway(a *alliance.Alliance, keys []gateway.Key) error {
+	now := time.Now()
+	router := route.New(a, now)
+	switch checkpoint, err := os.ReadFile(s.dir.RouteCheckpoint()); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return fmt.Errorf("read the router's checkpoint: %w", err)
+	default:
+		if err := router.Restore(checkpoint); err != nil {
+			s.o.Log.Warn("the router starts cold: its checkpoint cannot be used", "error", err)
+		}
+	}
+	state, err := s.state(a, keys)
+	if err != nil {
+		return err
+	}
+	s.gateway, err = gateway.New(gateway.Deps{Journal: s.journal, Router: router, Quota: quota.New(quota.Options{}), Logger: s.o.Log}, state)
+	if err != nil {
+		return err
+	}
+	s.resolve()
+	return s.replayLimits(now)
+}
+
+// state makes an upstream for every pool, keeping those that are unchanged.
+func (s *server) state(a *alliance.Alliance, keys []gateway.Key) (gateway.State, error) {
+	state := gateway.State{Alliance: a, Keys: keys, Upstreams: map[alliance.PoolID]gateway.Upstream{}, StandIns: map[alliance.PoolID]string{}}
+	clients := map[alliance.PoolID]*upstream.Client{}
+	for i := range a.Pools {
+		p := &a.Pools[i]
+		url, dial, says := s.standIns.endpoint(p)
+		credential, err := upstream.Secret(p.Endpoint.Secret, os.Getenv)
+		if err != nil {
+			return state, fmt.Errorf("pool %s: %w", p.ID, err)
+		}
+		c, err := upstream.New(upstream.Options{URL: url, Credential: credential, Dial: dial, MaxConnections: int(p.MaxInFlight)})
+		if err != nil {
+			return state, fmt.Errorf("pool %s: %w", p.ID, err)
+		}
+		clients[p.ID], state.Upstreams[p.ID] = c, c
+		if says != "" {
+			state.StandIns[p.ID] = says
+		}
+	}
+	for _, c := range s.upstreams {
+		c.Close()
+	}
+	s.upstreams = clients
+	return state, nil
+}
+
+// replayLimits counts this month's journal against the limits of plans.
+func (s *server) replayLimits(now time.Time) error {
+	month := time.Date(now.UTC().Year(), now.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
+	from, err := firstRecordSince(s.store, month)
+	if err != nil {
+		return err
+	}
+	intents := map[uint64]*record.Record{}
+	for r, err := range s.journal.Read(from) {
+		if err != nil {
+			return err
+		}
+		switch {
+		case r.Kind == record.KindIntent:
+			kept := r
+			intents[r.Sequence] = &kept
+		case r.Kind == record.KindOutcome && intents[r.Outcome.Intent] != nil:
+			in := intents[r.Outcome.Intent]
+			delete(intents, r.Outcome.Intent)
+			s.gateway.Replay(time.Unix(0, in.At), in.Intent, r.Outcome)
+		}
+	}
+	return nil
+}
+
+// firstRecordSince is the first record of the batch that was closed first
+// after t; without one, of the records that are not in the books.
+func firstRecordSince(store *sqlite.Store, t time.Time) (uint64, error) {
+	ctx := context.Background()
+	entries, err := store.Entries(ctx, settle.Query{From: t.UnixNano(), Limit: 1})
+	if err != nil {
+		return 0, err
+	}
+	if len(entries) == 0 {
+		head, err := store.Head(ctx)
+		return head.Last + 1, err
+	}
+	batch, err := store.Batch(ctx, entries[0].Batch)
+	return batch.First, err
+}
+
+// startLoops starts settling and the timer of the shadow prices.
+func (s *server) startLoops() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	s.loop(func() {
+		if err := s.settler.Run(ctx); err != nil {
+			s.o.Log.Error("the books are behind the journal; they follow at the next start", "error", err)
+		}
+	})
+	s.loop(func() {
+		ticker := time.NewTicker(resolveEach)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				s.resolve()
+			}
+		}
+	})
+}
+
+func (s *server) loop(f func()) {
+	s.wait.Add(1)
+	go func() {
+		defer s.wait.Done()
+		f()
+	}()
+}
+
+// resolve sets the shadow prices from the capacity left and the books.
+func (s *server) resolve() {
+	now, terms := time.Now(), s.terms.Load()
+	spent := map[alliance.ContractID]money.Amount{}
+	for _, c := range terms.Alliance().Contracts {
+		spent[c.ID] = s.settler.Spent(terms, c.ID, now)
+	}
+	s.gateway.WithRouter(func(r *route.Router) {
+		r.Resolve(now, func(id alliance.ContractID) money.Amount { return spent[id] })
+	})
+	s.gateway.WithQuota(func(b *quota.Book) { b.Expire(now) })
+}
+
+// reload checks the file again and swaps it whole, or says why not and keeps
+// serving the old one.
+func (s *server) reload() {
+	if s.o.File == "" {
+		s.o.Log.Info("nothing to reload: the built-in example is served")
+		return
+	}
+	a, err := loadTerms(s.o.File)
+	if err == nil && a.Hash == s.terms.Load().Hash {
+		s.o.Log.Info("reload: the terms are the same", "terms", a.Hash)
+		return
+	}
+	if err == nil {
+		err = s.swap(a)
+	}
+	if err != nil {
+		var faults *file.Faults
+		if errors.As(err, &faults) {
+			_ = file.Report(s.o.Out, faults)
+		}
+		s.o.Log.Error("reload refused; the old terms stay in force", "error", err)
+		return
+	}
+	s.o.Log.Info("reloaded", "terms", a.Hash)
+}
+
+func (s *server) swap(a *alliance.Alliance) error {
+	old := s.terms.Load()
+	keys, err := s.takeTerms(a)
+	if err == nil {
+		var state gateway.State
+		if state, err = s.state(a, keys); err == nil {
+			err = s.gateway.Reload(state)
+		}
+	}
+	if err != nil {
+		s.terms.Store(old)
+		return err
+	}
+	s.showKeys()
+	return nil
+}
+
+// close ends everything in the order of need; it may be called on a server
+// that is only partly made.
+func (s *server) close() {
+	if s.stop != nil {
+		s.stop()
+	}
+	s.wait.Wait()
+	if s.gateway != nil {
+		var checkpoint []byte
+		s.gateway.WithRouter(func(r *route.Router) { checkpoint = r.Checkpoint() })
+		if err := s.dir.WriteFile(routeCheckpoint, checkpoint); err != nil {
+			s.o.Log.Warn("the router's checkpoint was not kept; the next start is cold", "error", err)
+		}
+	}
+	var err error
+	if s.journal != nil {
+		err = s.journal.Close()
+	}
+	if s.store != nil {
+		err = errors.Join(err, s.store.Close())
+	}
+	for _, c := range s.upstreams {
+		c.Close()
+	}
+	if s.standIns != nil {
+		s.standIns.Close()
+	}
+	if s.dir != nil {
+		err = errors.Join(err, s.dir.Close())
+	}
+	if err != nil {
+		s.o.Log.Error("close", "error", err)
+	}
+}

@@ -1,0 +1,224 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/admin"
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/gateway"
+	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/route"
+	"github.com/accordo-ai/accordo/internal/settle"
+	"github.com/accordo-ai/accordo/internal/story"
+)
+
+// maxLag is how far the books may be behind the journal before /readyz says so.
+const maxLag = 100_000
+
+// Overview is the head of every page.
+func (s *server) Overview(time.Time) admin.Overview {
+	a := s.terms.Load().Alliance()
+	o := admin.Overview{
+		Title: a.Title, Notice: a.Notice, Operator: string(a.Operator), Currency: string(a.Currency), Terms: a.Hash,
+		Version: s.o.Version, Started: s.started, API: s.api, Lag: s.settler.Status().Lag, Problems: s.Readiness().Problems,
+	}
+	if p := a.Party(a.Operator); p != nil {
+		o.Operator = p.Name
+	}
+	for i := range a.Pools {
+		if _, _, says := s.standIns.endpoint(&a.Pools[i]); says != "" && !slices.Contains(o.StandIns, says) {
+			o.StandIns = append(o.StandIns, says)
+		}
+	}
+	_, o.Requests = s.gateway.Recent(0)
+	return o
+}
+
+// Readiness says whether requests are served, and what is wrong besides.
+func (s *server) Readiness() admin.Readiness {
+	ready, why := s.gateway.Ready()
+	r := admin.Readiness{Ready: ready}
+	if why != "" {
+		r.Problems = append(r.Problems, "The gateway takes no new requests: "+why+".")
+	}
+	status := s.settler.Status()
+	if status.Error != "" {
+		r.Problems = append(r.Problems, "The books cannot be written; requests are served and booked later: "+status.Error)
+	}
+	if status.Lag > maxLag {
+		r.Problems = append(r.Problems, "The books are far behind the journal.")
+	}
+	if s.standIns.noModel != "" {
+		r.Problems = append(r.Problems, "The local model does not run, a simulator answers for it: "+s.standIns.noModel)
+	}
+	return r
+}
+
+// Pools joins the terms of every pool with the router's state of it.
+func (s *server) Pools(now time.Time) []admin.Pool {
+	a := s.terms.Load().Alliance()
+	var states []route.PoolState
+	s.gateway.WithRouter(func(r *route.Router) { states = r.Pools(now) })
+	list := make([]admin.Pool, 0, len(states))
+	for _, state := range states {
+		p := a.Pool(state.ID)
+		if p == nil {
+			continue
+		}
+		v := admin.Pool{PoolState: state, Provider: string(p.Provider), Region: string(p.Region), Chip: string(p.Chip), Contract: string(p.Contract)}
+		if c := a.Contract(p.Contract); c != nil {
+			v.Shape = string(c.Shape)
+		}
+		for i := range p.Models {
+			v.Models = append(v.Models, string(p.Models[i].Model))
+		}
+		_, _, v.StandIn = s.standIns.endpoint(p)
+		list = append(list, v)
+	}
+	return list
+}
+
+// Requests returns the newest requests first.
+func (s *server) Requests(limit int) []admin.Request {
+	rows, _ := s.gateway.Recent(limit)
+	list := make([]admin.Request, len(rows))
+	for i := range rows {
+		list[i] = requestView(&rows[i])
+	}
+	return list
+}
+
+func requestView(r *gateway.Row) admin.Request {
+	v := admin.Request{
+		ID: r.ID, At: r.At, Tenant: r.Tenant, Plan: r.Plan, Asked: r.Asked, Served: r.Model, Pool: r.Pool, Contract: r.Contract, Right: r.Right,
+		HTTP: r.Status, Status: outcomeWord(r.Outcome), Reason: r.Reason, Tokens: r.Usage, Cost: r.Cost, MarginalNano: r.Marginal, TTFT: r.TTFT, Duration: r.Duration, Attempts: r.Attempts, StandIn: r.StandIn,
+	}
+	if r.Variant != "" {
+		v.Served = r.Variant
+	}
+	if r.Code != "" {
+		v.Reason = r.Code
+	}
+	return v
+}
+
+func outcomeWord(s record.Status) string {
+	switch s {
+	case record.Served:
+		return "served"
+	case record.Suspense, record.Abandoned:
+		return "suspense"
+	case record.Unserved:
+		return "unserved"
+	}
+	return "refused"
+}
+
+// Trace returns what journal and books hold of a request.
+func (s *server) Trace(ctx context.Context, id string) (admin.Trace, error) {
+	t, err := settle.Find(ctx, s.store, s.journal.Read, termsFrom(s.dir), id)
+	if errors.Is(err, settle.ErrUnknown) {
+		return admin.Trace{}, admin.ErrNotFound
+	}
+	if err != nil {
+		return admin.Trace{}, err
+	}
+	list, err := decisions(t, termsFrom(s.dir))
+	if err != nil {
+		return admin.Trace{}, err
+	}
+	var text strings.Builder
+	if err := errors.Join(writeDecisions(&text, list), settle.WriteTrace(&text, t)); err != nil {
+		return admin.Trace{}, err
+	}
+	return admin.Trace{RequestID: id, Text: text.String()}, nil
+}
+
+// Contracts returns every contract with what was burnt of it.
+func (s *server) Contracts(now time.Time) []admin.Contract {
+	terms := s.terms.Load()
+	lambda := map[alliance.ContractID]int64{}
+	for _, p := range s.Pools(now) {
+		lambda[alliance.ContractID(p.Contract)] = p.LambdaPPM
+	}
+	list := contractViews(terms.Alliance(), s.settler.Burns(terms, now), now)
+	for i := range list {
+		list[i].LambdaPPM = lambda[alliance.ContractID(list[i].ID)]
+	}
+	return list
+}
+
+// contractViews joins contracts with their burn.
+func contractViews(a *alliance.Alliance, burns []ledger.Burn, now time.Time) []admin.Contract {
+	list := make([]admin.Contract, 0, len(burns))
+	for _, b := range burns {
+		c := a.Contract(b.Contract)
+		v := admin.Contract{
+			ID: string(c.ID), Title: c.Title, Provider: string(c.Provider), Shape: string(c.Shape), From: c.From, Until: c.Until,
+			Headline: c.Headline, BurntTotal: b.Cost, FeesAccrued: b.FeesAccrued, Capacity: b.Capacity, Floors: b.Floors,
+		}
+		if p := a.Party(c.Provider); p != nil {
+			v.Provider = p.Name
+		}
+		for _, id := range c.Claim {
+			v.Claims = append(v.Claims, string(id))
+		}
+		if f, ok := contract.FloorAt(c, now); ok {
+			v.IntervalFrom, v.IntervalUntil, v.Floor, v.Assumption = f.From, f.Until, f.Amount, f.Assumption
+		}
+		if f, ok := contract.FeeAt(c, now); ok {
+			v.IntervalFrom, v.IntervalUntil, v.Fee, v.Assumption = f.From, f.Until, f.Amount, f.Assumption
+		}
+		for _, f := range b.Floors {
+			if f.Current {
+				v.Burnt = f.Used
+			}
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+// Balances returns all accounts by path.
+func (s *server) Balances() []ledger.Balance { return s.settler.Balances() }
+
+// Story tells the built-in example's story as known at a date.
+func (s *server) Story(at time.Time) (*story.Story, bool) {
+	if s.o.File != "" {
+		return nil, false
+	}
+	told, err := loadStory(s.terms.Load().Alliance(), at)
+	if err != nil {
+		s.o.Log.Error("the story cannot be told", "error", err)
+		return nil, false
+	}
+	return told, true
+}
+
+// Askers are the keys that the console can ask as.
+func (s *server) Askers() (list []admin.Asker) {
+	for _, k := range *s.keys.Load() {
+		v := admin.Asker{Key: string(k.ID), Tenant: k.Tenant, Plan: string(k.Plan), Channel: string(k.Channel), Models: k.Models, Trusted: k.Trusted}
+		for _, t := range k.Territories {
+			v.Territories = append(v.Territories, string(t))
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+// adminHandler is the operator's listener.
+func (s *server) adminHandler(l listenerPair) http.Handler {
+	s.api = s.url(l.api)
+	return admin.Handler(admin.Options{
+		Source: s, Metrics: s.gateway.Metrics().Handler(), Token: s.adminToken, Secure: s.o.TLSCert != "", Now: time.Now,
+		Pages: consolePages(s),
+	})
+}
