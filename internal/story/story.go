@@ -72,12 +72,21 @@ type Object struct {
 	Title string `json:"title"`
 }
 
-// Build makes the story of a as known at an instant. The error lists every
+// Build makes the story of a as known at an instant from a story file.
+func Build(a *alliance.Alliance, script []byte, at time.Time) (Story, error) {
+	s, err := Parse("the story file", script)
+	if err != nil {
+		return Story{}, err
+	}
+	return s.Tell(a, at)
+}
+
+// Tell makes the story of a as known at an instant. The error lists every
 // object that the script names and the alliance does not have, and every
 // system that claims name and the script leaves out.
-func Build(a *alliance.Alliance, s *Script, at time.Time) (*Story, error) {
+func (s *Script) Tell(a *alliance.Alliance, at time.Time) (Story, error) {
 	k := newKnowledge(a, at)
-	st := &Story{Title: a.Title, Notice: a.Notice, At: alliance.Date{Time: at.UTC()}}
+	st := Story{Title: a.Title, Notice: a.Notice, At: alliance.Date{Time: at.UTC()}}
 	var faults []error
 	cards := map[string]bool{}
 	for _, sc := range s.Cards {

@@ -48,11 +48,11 @@ func example(t *testing.T) (*alliance.Alliance, *story.Script) {
 func build(t *testing.T, at string) *story.Story {
 	t.Helper()
 	a, s := example(t)
-	st, err := story.Build(a, s, day(t, at))
+	st, err := s.Tell(a, day(t, at))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return st
+	return &st
 }
 
 func golden(t *testing.T, name string, got []byte) {
@@ -164,11 +164,26 @@ func TestBuild_ShowsOnlyWhatWasKnown(t *testing.T) {
 	}
 }
 
+func TestBuild_ReadsTheStoryFile(t *testing.T) {
+	a, _ := example(t)
+	data, err := examples.FS.ReadFile("openai-amazon/story.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := story.Build(a, data, day(t, "2026-11-22"))
+	if err != nil || len(st.Cards) != 40 {
+		t.Errorf("%d cards and error %v", len(st.Cards), err)
+	}
+	if _, err := story.Build(a, []byte("cards: 3"), day(t, "2026-11-22")); err == nil {
+		t.Error("a broken story file was read")
+	}
+}
+
 func TestBuild_NamesEveryUnknownObjectAndMissingCard(t *testing.T) {
 	a, s := example(t)
 	s.Cards = append(s.Cards[:0:0], s.Cards[1:]...)
 	s.Cards[0].Objects = []string{"no-such-deal"}
-	_, err := story.Build(a, s, day(t, "2026-11-22"))
+	_, err := s.Tell(a, day(t, "2026-11-22"))
 	if err == nil || !strings.Contains(err.Error(), `no object "no-such-deal"`) || !strings.Contains(err.Error(), "names the system S01, which has no card") {
 		t.Fatalf("error: %v", err)
 	}
