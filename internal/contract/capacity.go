@@ -13,6 +13,10 @@ import (
 // UseDivisor is one chip-second, or one burn unit of a throughput reservation.
 const UseDivisor = 1_000_000
 
+// maxRate bounds a throughput in tokens per chip-second, far above any chip,
+// so that products of two stay within an int64.
+const maxRate = 1 << 30
+
 // Units names what the shape's capacity is counted in: "CHIPSEC" for
 // chip-seconds, "BURN" for burn units, "" where capacity is not counted.
 func Units(s alliance.Shape) string {
@@ -32,7 +36,7 @@ func Units(s alliance.Shape) string {
 func Use(s alliance.Shape, pm *alliance.PoolModel, u usage.Vector) int64 {
 	switch s {
 	case alliance.TakeOrPay:
-		in, out := pm.InputTokensPerChipSecond, pm.OutputTokensPerChipSecond
+		in, out := min(pm.InputTokensPerChipSecond, maxRate), min(pm.OutputTokensPerChipSecond, maxRate)
 		switch {
 		case in > 0 && out > 0:
 			n := money.Product(u.Input(), out).Add(money.Product(u.AllOutput(), in))
