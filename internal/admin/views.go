@@ -26,7 +26,7 @@ type Source interface {
 	Balances() []ledger.Balance
 	// Story tells the story as known at a date; ok is false when the terms
 	// come without one.
-	Story(at time.Time) (s *story.Story, ok bool)
+	Story(at time.Time) (s story.Story, ok bool)
 	// Readiness says whether requests are served, and what is wrong.
 	Readiness() Readiness
 }

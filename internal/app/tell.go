@@ -13,16 +13,12 @@ import (
 // storyCards is the example's file of cards.
 const storyCards = "openai-amazon/story.yaml"
 
-func loadStory(a *alliance.Alliance, at time.Time) (*story.Story, error) {
-	data, err := examples.FS.ReadFile(storyCards)
+func loadStory(a *alliance.Alliance, at time.Time) (story.Story, error) {
+	cards, err := examples.FS.ReadFile(storyCards)
 	if err != nil {
-		return nil, err
+		return story.Story{}, err
 	}
-	script, err := story.Parse(storyCards, data)
-	if err != nil {
-		return nil, err
-	}
-	return story.Build(a, script, at)
+	return story.Build(a, cards, at)
 }
 
 // Tell writes the story of the built-in example, or one card of it, as known

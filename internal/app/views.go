@@ -190,14 +190,14 @@ func contractViews(a *alliance.Alliance, burns []ledger.Burn, now time.Time) []a
 func (s *server) Balances() []ledger.Balance { return s.settler.Balances() }
 
 // Story tells the built-in example's story as known at a date.
-func (s *server) Story(at time.Time) (*story.Story, bool) {
+func (s *server) Story(at time.Time) (story.Story, bool) {
 	if s.o.File != "" {
-		return nil, false
+		return story.Story{}, false
 	}
 	told, err := loadStory(s.terms.Load().Alliance(), at)
 	if err != nil {
 		s.o.Log.Error("the story cannot be told", "error", err)
-		return nil, false
+		return story.Story{}, false
 	}
 	return told, true
 }
