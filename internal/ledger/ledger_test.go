@@ -457,3 +457,37 @@ func TestGolden_Books(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+func TestSuspense_IsNeverZeroForWantOfAFigure(t *testing.T) {
+	estimate := usage.Vector{UncachedInput: 1000, Output: 100}
+	in := &record.Intent{Attempt: "a", Terms: "f1257", Plan: "free", Model: "m1", Pool: "aws-east", CostPrice: "cost-m1", Estimate: estimate}
+	intent := &record.Record{Sequence: 1, At: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).UnixNano(), Kind: record.KindIntent, Intent: in}
+	alliance, err := storetest.Terms("f1257")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := []struct {
+		name    string
+		outcome record.Outcome
+		why     string
+		want    usage.Vector
+	}{
+		{"no usage at all", record.Outcome{Status: record.Suspense, Reason: "usage_missing"}, "usage_missing", estimate},
+		{"usage so far", record.Outcome{Status: record.Suspense, Reason: "cut", Usage: usage.Vector{Output: 7}}, "cut", usage.Vector{Output: 7}},
+		{"absurd usage", record.Outcome{Status: record.Served, Usage: usage.Vector{Output: usage.MaxTokens + 1}}, ledger.BadTokens, estimate},
+		{"negative usage", record.Outcome{Status: record.Served, Usage: usage.Vector{Output: -1}}, ledger.BadTokens, estimate},
+		{"a status of the future", record.Outcome{Status: 77, Usage: usage.Vector{Output: 7}}, "outcome_unknown", usage.Vector{Output: 7}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			row.outcome.Intent, row.outcome.Attempt = 1, "a"
+			l, err := ledger.LineOf(intent, &record.Record{Sequence: 2, Kind: record.KindOutcome, Outcome: &row.outcome}, ledger.NewTerms(alliance))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l.Suspense != row.why || l.Tokens != row.want || len(l.Postings) != 1 || l.Postings[0].Numerator.Sign() <= 0 {
+				t.Errorf("line %+v", l)
+			}
+		})
+	}
+}

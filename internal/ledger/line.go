@@ -62,7 +62,7 @@ func LineOf(intent, outcome *record.Record, t *Terms) (Line, error) {
 	switch {
 	case !owed:
 	case why != "":
-		l.Suspense, l.Tokens = why, billable(out.Usage)
+		l.Suspense, l.Tokens = why, estimate(in, out, why)
 		k := f.suspense.key
 		k.Ref = string(in.Attempt)
 		l.Postings = []Posting{f.suspense.posting(k, l.Tokens)}
@@ -106,9 +106,15 @@ func suspend(f *flow, out *record.Outcome) (why string, owed bool) {
 	return "outcome_unknown", true
 }
 
-// billable returns the part of an estimate that can be rated: counts outside
-// their bounds are taken as the nearest bound.
-func billable(u usage.Vector) usage.Vector {
+// estimate returns the tokens of an attempt that may be owed: what its outcome
+// says, and the intent's estimate where that is nothing or absurd, because
+// suspense is never zero for want of a figure. Counts outside their bounds
+// are taken as the nearest bound.
+func estimate(in *record.Intent, out *record.Outcome, why string) usage.Vector {
+	u := out.Usage
+	if why == BadTokens || u.IsZero() {
+		u = in.Estimate
+	}
 	clamp := func(n int64) int64 { return min(max(n, 0), usage.MaxTokens) }
 	return usage.Vector{UncachedInput: clamp(u.UncachedInput), CacheRead: clamp(u.CacheRead), CacheWrite: clamp(u.CacheWrite), Output: clamp(u.Output), Reasoning: clamp(u.Reasoning)}
 }

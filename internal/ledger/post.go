@@ -150,7 +150,7 @@ func (p *posting) outcome(i int, r *record.Record) error {
 		p.step.Batch.Unserved++
 	case why != "":
 		p.step.Batch.Suspense++
-		p.suspend(f, in, at, r)
+		p.suspend(f, in, at, r, why)
 	default:
 		p.step.Batch.Served++
 		for j := range f.served {
@@ -177,8 +177,8 @@ func (p *posting) add(s *slot, n money.Wide, attempt record.AttemptID, at int64,
 
 // suspend makes the entry of one attempt that may be owed. It stands alone,
 // so that an invoice line or the estimate can close it.
-func (p *posting) suspend(f *postedFlow, in *record.Intent, at int64, r *record.Record) {
-	u := billable(r.Outcome.Usage)
+func (p *posting) suspend(f *postedFlow, in *record.Intent, at int64, r *record.Record, why string) {
+	u := estimate(in, r.Outcome, why)
 	n := f.suspense.numerator(u)
 	k := f.suspense.key
 	k.Ref = string(in.Attempt)
