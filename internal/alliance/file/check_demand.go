@@ -242,7 +242,7 @@ func (c *checker) collide(a, b *alliance.Right, superseded map[alliance.RightID]
 	}
 	return overlap(term(a), term(b)) && overlap(known(a), known(b)) &&
 		(differ(a.Seller, b.Seller) || differ(a.Channel, b.Channel) || differ(a.Host, b.Host)) &&
-		share(a.Territories, b.Territories, within) &&
+		(len(a.Territories) == 0 || slices.ContainsFunc(a.Territories, func(t alliance.Territory) bool { return t.Touches(b.Territories) })) &&
 		share(a.Regions, b.Regions, func(x, y alliance.Region) bool { return x == y }) &&
 		!excepts(a, b) && !excepts(b, a)
 }

@@ -1,9 +1,5 @@
 package file
 
-import (
-	"github.com/accordo-ai/accordo/internal/alliance"
-)
-
 // countries are the ISO 3166-1 alpha-2 codes.
 const countries = `AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ
 CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR
@@ -12,9 +8,6 @@ KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF
 NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW
 SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ
 UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW`
-
-// union are the member states of the EU.
-const union = `AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK`
 
 // currencies are the ISO 4217 codes of money in use.
 const currencies = `AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK
@@ -39,15 +32,4 @@ func listed(code, list string) bool {
 		}
 	}
 	return false
-}
-
-// within reports whether the territories have a customer in common.
-func within(a, b alliance.Territory) bool {
-	if a == "*" || b == "*" || a == b {
-		return true
-	}
-	if a == "EU" {
-		a, b = b, a
-	}
-	return b == "EU" && listed(string(a), union)
 }

@@ -165,6 +165,37 @@ func minimal(more string) []byte {
 	return []byte("version: 1\ntitle: T\noperator: lab\ncurrency: USD\nparties: [{id: lab, name: Lab, kinds: [lab]}]\n" + more + "\n")
 }
 
+func TestCanonical_KeepsOddTexts(t *testing.T) {
+	for _, row := range []struct{ name, text string }{
+		{"quotes and backslashes", `a "b" 'c' \d\n`},
+		{"line ends and tabs", "a\n\n\tb\n"},
+		{"looks like YAML", "- {a: [b, c]} # d: &e *f !g %h"},
+		{"looks like another type", "true"},
+		{"no word", "null"},
+		{"a number", "0x10"},
+		{"separators that editors take for line ends", "a\u2028b\u2029c"},
+		{"a mark that is not shown", "a\ufeffb\u200b"},
+		{"beyond the basic plane", "\U0001f600 \U000e0001"},
+		{"blanks around", "  a  "},
+		{"wide blanks", "\u00a0a\u3000"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			want, err := Parse("x", minimal(""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want.Notice = row.text
+			got, err := Parse("canonical", Canonical(want))
+			if err != nil {
+				t.Fatalf("%v in\n%s", err, Canonical(want))
+			}
+			if got.Notice != row.text {
+				t.Errorf("%q became %q", row.text, got.Notice)
+			}
+		})
+	}
+}
+
 func TestParse_HashChangesWithTheTermsOnly(t *testing.T) {
 	hash := func(more string) string {
 		a, err := Parse("x", minimal(more))
