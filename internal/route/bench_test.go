@@ -3,7 +3,9 @@ package route
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/money"
@@ -41,42 +43,60 @@ func wide(n, ineligible int) *alliance.Alliance {
 	return a.Build()
 }
 
+// median runs f in batches short enough to fall between two turns of other
+// processes, and returns the median batch's time per call in nanoseconds.
+func median(b *testing.B, f func()) float64 {
+	const batch = 50
+	var times []float64
+	for b.Loop() {
+		begin := time.Now()
+		for range batch {
+			f()
+		}
+		times = append(times, float64(time.Since(begin))/batch)
+	}
+	slices.Sort(times)
+	p50 := times[len(times)/2]
+	b.ReportMetric(p50, "p50_ns")
+	b.ReportMetric(times[len(times)/20], "p5_ns")
+	b.ReportMetric(0, "ns/op")
+	return p50
+}
+
 func BenchmarkDecide(b *testing.B) {
 	perOp := map[string]float64{}
-	ratio := func(b *testing.B, name, of, metric string) {
-		perOp[name] = float64(b.Elapsed()) / float64(b.N)
-		if x := perOp[of]; of != "" && x > 0 {
-			b.ReportMetric(perOp[name]/x, metric)
-		}
-	}
-	run := func(name, of, metric string, n, ineligible int) {
+	run := func(name string, n, ineligible int, against, metric string) {
 		b.Run(name, func(b *testing.B) {
 			r := New(wide(n, ineligible), noon)
 			q := ask(10)
 			q.Buffer = make([]record.Considered, n)
-			b.ReportAllocs()
-			for b.Loop() {
-				d := r.Decide(noon, q, 1)
-				r.Observe(noon, Outcome{Reservation: d.Reservation, Served: false})
+			var id Reservation
+			decide := func() { id = r.Decide(noon, q, 1).Reservation }
+			perOp[name] = median(b, func() {
+				decide()
+				r.Observe(noon, Outcome{Reservation: id})
+			})
+			if n := testing.AllocsPerRun(100, func() { decide(); r.Observe(noon, Outcome{Reservation: id}) }); n > 0 {
+				b.Fatalf("%v allocations", n)
 			}
-			ratio(b, name, of, metric)
+			if x := perOp[against]; x > 0 {
+				b.ReportMetric(perOp[name]/x, metric)
+			}
 		})
 	}
-	run("pools=8", "", "", 8, 0)
-	run("pools=8/ineligible=5000", "pools=8", "ratio_to_none", 8, 5000)
-	run("pools=60", "pools=8", "ratio_to_8", 60, 0)
+	run("pools=8", 8, 0, "", "")
+	run("pools=8/ineligible=5000", 8, 5000, "pools=8", "ratio_to_none")
+	run("pools=60", 60, 0, "pools=8", "ratio_to_8")
 	b.Run("greedy/pools=60", func(b *testing.B) {
 		r := New(wide(60, 0), noon)
 		r.Decide(noon, ask(10), 1)
 		s := r.sets[r.order[0]]
 		found := 0
-		for b.Loop() {
-			found += r.greedy(s, 10)
-		}
+		x := median(b, func() { found += r.greedy(s, 10) })
 		if found == 0 {
 			b.Fatal("nothing was chosen")
 		}
-		ratio(b, "greedy", "pools=60", "ratio_to_ours")
+		b.ReportMetric(perOp["pools=60"]/x, "ours_to_greedy")
 	})
 }
 

@@ -2,7 +2,6 @@ package route
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -222,10 +221,7 @@ func (c *candidate) takes(in, out float64) int64 {
 		return 0
 	}
 	x := c.useIn*in + c.useOut*out
-	if x >= math.MaxInt64/4 {
-		return math.MaxInt64 / 4
-	}
-	n := int64(x)
+	n := int64(min(x, maxCapacity))
 	if float64(n) < x {
 		n++
 	}

@@ -98,6 +98,7 @@ func (r *Router) Restore(b []byte) error {
 		p := &r.pools[i]
 		p.mu, p.muFirst, p.scale, p.lambda = x.Mu, x.MuFirst, x.Scale, x.LambdaPPM
 		p.health = health{failures: x.Failures, until: x.Until, fullUntil: x.FullUntil}
+		p.health.close()
 		if x.TTFT > 0 {
 			p.ttft, p.measured = x.TTFT, true
 		}

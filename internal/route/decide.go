@@ -70,47 +70,59 @@ type choice struct {
 	ties  uint64
 }
 
+// offer takes the candidate when it ranks first; of equals each is as likely.
+func (b *choice) offer(i int, rank, cost float64, rnd uint64) uint64 {
+	switch {
+	case rank < b.rank:
+		*b = choice{i, rank, cost, 1}
+	case rank == b.rank:
+		b.ties++
+		rnd = rnd*6364136223846793005 + 1442695040888963407
+		if (rnd>>33)%b.ties == 0 {
+			b.index, b.cost = i, cost
+		}
+	}
+	return rnd
+}
+
 // scan fills considered and returns the index of the candidate to take, or
 // -1. It changes nothing else.
 func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64, rnd uint64, considered []record.Considered) int {
 	committed := choice{index: -1, rank: math.Inf(1), cost: math.Inf(1)}
 	overflow := committed
+	considered = considered[:len(s.candidates)]
 	for i := range s.candidates {
 		c := &s.candidates[i]
 		p := &r.pools[c.pool]
-		price := (c.priceIn*in + c.priceOut*out) * p.margin
-		latency := s.latency * p.ttft
-		use := c.useIn*in + c.useOut*out
-		scarcity, rank := 0.0, price+latency
-		if c.bounded {
-			scarcity = use * p.mu
-			rank += scarcity + use*efficiency*p.scale
-		}
 		x := &considered[i]
-		x.Pool = c.id
-		x.Price, x.Scarcity, x.Latency = nano(price), nano(scarcity), nano(latency)
+		price := (c.priceIn*in + c.priceOut*out) * p.margin
+		cost, use, tie := price, 0.0, 0.0
+		x.Pool, x.LambdaPPM = c.id, p.lambda
+		x.Price, x.Scarcity, x.Latency = nano(price), 0, 0
+		if c.bounded {
+			use = c.useIn*in + c.useOut*out
+			scarcity := use * p.mu
+			cost += scarcity
+			tie = use * efficiency * p.scale
+			x.Scarcity = nano(scarcity)
+		}
+		if s.latency > 0 {
+			latency := s.latency * p.ttft
+			cost += latency
+			x.Latency = nano(latency)
+		}
 		x.Cost = x.Price + x.Scarcity + x.Latency
-		x.LambdaPPM = p.lambda
-		if x.Verdict = p.verdict(at, c, in, out); x.Verdict != record.Dearer {
+		if x.Verdict = p.verdict(at, c.bounded, use); x.Verdict != record.Dearer {
 			continue
 		}
 		if len(tried) > 0 && wasTried(tried, c.id) {
 			x.Verdict = record.Tried
 			continue
 		}
-		best := &overflow
 		if c.bounded {
-			best = &committed
-		}
-		switch {
-		case rank < best.rank:
-			*best = choice{i, rank, price + scarcity + latency, 1}
-		case rank == best.rank:
-			best.ties++
-			rnd = rnd*6364136223846793005 + 1442695040888963407
-			if (rnd>>33)%best.ties == 0 {
-				best.index, best.cost = i, price+scarcity+latency
-			}
+			rnd = committed.offer(i, cost+tie, cost, rnd)
+		} else {
+			rnd = overflow.offer(i, cost, cost, rnd)
 		}
 	}
 	if overflow.index < 0 || committed.index >= 0 && committed.cost <= overflow.cost {
@@ -119,24 +131,26 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 	return overflow.index
 }
 
-// verdict says whether the pool has room and health for a request; Dearer
-// stands for yes.
-func (p *pool) verdict(at int64, c *candidate, in, out float64) record.Verdict {
+// verdict says whether the pool has room and health for a use of its
+// capacity; Dearer stands for yes.
+func (p *pool) verdict(at int64, bounded bool, use float64) record.Verdict {
 	switch {
-	case p.health.until > at || p.health.probing:
-		return record.Unhealthy
-	case p.health.fullUntil > at || p.inFlight >= p.most:
+	case p.health.closed > at:
+		if p.health.until > at || p.health.probing {
+			return record.Unhealthy
+		}
 		return record.Full
-	case c.bounded && !p.fits(c.takes(in, out)):
+	case p.inFlight >= p.most || bounded && !p.fits(use):
 		return record.Full
 	}
 	return record.Dearer
 }
 
-// fits reports whether a use fits what is left of the window. One that is
-// larger than a whole window takes an untouched one and leaves a debt.
-func (p *pool) fits(use int64) bool {
-	return use <= p.left || p.left == p.capacity && use > p.capacity && p.capacity > 0
+// fits reports whether a use, rounded up, fits what is left of the window.
+// One that is larger than a whole window takes an untouched one and leaves a
+// debt. Capacities are far below 2^53, so that the comparison is exact.
+func (p *pool) fits(use float64) bool {
+	return use <= float64(p.left) || p.left == p.capacity && use > float64(p.capacity) && p.capacity > 0
 }
 
 func nano(x float64) int64 {

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"math"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/usage"
@@ -22,12 +23,22 @@ const (
 const ttftWeight = 0.1
 
 // health is what failures say of a pool. Invariant: probing only after until
-// has passed, and only while one request is under way as the probe.
+// has passed, and only while one request is under way as the probe; closed
+// follows every change of the others.
 type health struct {
 	failures  int
 	until     int64 // ns: left alone until then
 	fullUntil int64 // ns: said 429
 	probing   bool
+	closed    int64 // ns: the latest of the above, as one number for Decide
+}
+
+// close brings closed up to date.
+func (h *health) close() {
+	h.closed = max(h.until, h.fullUntil)
+	if h.probing {
+		h.closed = math.MaxInt64
+	}
 }
 
 // gone is the pool of a reservation whose pool left the terms, and free that
@@ -69,7 +80,10 @@ func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
 			v.useCached = float64(c.model.CachedWeightPPM)
 		}
 	}
-	p.health.probing = v.probe
+	if v.probe {
+		p.health.probing = true
+		p.health.close()
+	}
 	p.inFlight++
 	p.left -= v.use
 	return Reservation{uint64(v.generation)<<32 | uint64(i) + 1}
@@ -126,6 +140,7 @@ func (v *reservation) used(o *Outcome) int64 {
 }
 
 func (h *health) learn(at int64, o *Outcome, probe bool) {
+	defer h.close()
 	if probe {
 		h.probing = false
 	}

@@ -275,6 +275,7 @@ func TestDecide_SaysWhyThereIsNoPool(t *testing.T) {
 	sick := func(r *Router) {
 		for i := range r.pools {
 			r.pools[i].health = health{failures: 3, until: noon.Add(5 * time.Second).UnixNano()}
+			r.pools[i].health.close()
 		}
 	}
 	for _, c := range []struct {

@@ -21,6 +21,9 @@ const MaxSets = 4096
 // MaxInFlight bounds the requests under way at a pool whose terms state none.
 const MaxInFlight = 1 << 20
 
+// maxCapacity bounds the micro-units of a window: a hundred million chips.
+const maxCapacity = 1 << 52
+
 // Router holds candidates, market and health for one version of the terms.
 type Router struct {
 	a      *alliance.Alliance
@@ -205,7 +208,7 @@ func (p *pool) setCapacity(now time.Time, window, chips, tokens int64) {
 	if s := t.StandIn; s != nil && s.ScalePPM > 0 {
 		perSecond *= float64(s.ScalePPM) / contract.PPM
 	}
-	p.capacity = int64(perSecond * float64(window) / 1e9)
+	p.capacity = int64(min(perSecond*float64(window)/1e9, maxCapacity))
 }
 
 func anyTokens(c *alliance.Contract) bool {
