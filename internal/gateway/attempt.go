@@ -301,7 +301,7 @@ func (a *attempt) pass(code int, body []byte) {
 
 // standIn says who really answered.
 func (a *attempt) standIn(h http.Header) {
-	if says := a.c.st.standIns[a.d.Pool.ID]; says != "" {
+	if says := a.st.standIn(a.d.Pool); says != "" {
 		h["X-Accordo-Stand-In"] = []string{headerText(says)}
 	}
 }

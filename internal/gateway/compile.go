@@ -75,6 +75,14 @@ func compile(s State) (*compiled, error) {
 	return c, nil
 }
 
+// standIn is what really answers for a pool, for people; "" is its provider.
+func (c *compiled) standIn(p *alliance.Pool) string {
+	if says := c.standIns[p.ID]; says != "" || p.StandIn == nil {
+		return says
+	}
+	return p.StandIn.Says
+}
+
 // inPlan reports whether the plan offers what was asked for: the id itself,
 // or for a model a family that contains it, or for a variant the variant's
 // own list of plans.

@@ -55,7 +55,7 @@ func (r *Row) choose(a *attempt) {
 	if c.variant != nil {
 		r.Variant = shown(c.model, c.variant)
 	}
-	r.Pool, r.Contract, r.Right, r.StandIn = string(d.Pool.ID), string(d.Contract), string(d.Right), c.st.standIns[d.Pool.ID]
+	r.Pool, r.Contract, r.Right, r.StandIn = string(d.Pool.ID), string(d.Contract), string(d.Right), a.st.standIn(d.Pool)
 	for i := range d.Considered {
 		if d.Considered[i].Verdict == record.Chosen {
 			r.Marginal = d.Considered[i].Cost
