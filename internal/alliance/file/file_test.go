@@ -321,10 +321,6 @@ func TestLoad_KeepsItsLimits(t *testing.T) {
 	}
 	many["0.yaml"] = &fstest.MapFile{Data: []byte("include: [" + strings.Join(list, ", ") + "]\n")}
 	one := func(text string) fstest.MapFS { return fstest.MapFS{"0.yaml": {Data: []byte(text)}} }
-	large := fstest.MapFS{"0.yaml": {Data: []byte("include: [a.yaml, b.yaml, c.yaml, d.yaml, e.yaml]\n")}}
-	for _, name := range []string{"a", "b", "c", "d", "e"} {
-		large[name+".yaml"] = &fstest.MapFile{Data: []byte("parties: []\n#" + strings.Repeat("x", MaxFileBytes-20) + "\n")}
-	}
 	for _, row := range []struct {
 		name string
 		fsys fstest.MapFS
@@ -333,7 +329,6 @@ func TestLoad_KeepsItsLimits(t *testing.T) {
 		{"includes nest too deep", chain, "includes nest deeper"},
 		{"too many files", many, "files are included"},
 		{"a file is too large", one("title: x\n#" + strings.Repeat("x", MaxFileBytes)), "the file is too large"},
-		{"all files are too large", large, "the file is too large"},
 		{"too many separators", one("title: x\n#" + strings.Repeat(",", MaxMarks+1)), "separators"},
 		{"too many keys", one("set:\n" + keys(MaxKeys+1)), "more than 2000 keys"},
 		{"lists nest too deep in a line", one("title: " + strings.Repeat("[", MaxNesting+1)), "nests deeper"},
@@ -351,6 +346,25 @@ func TestLoad_KeepsItsLimits(t *testing.T) {
 			}
 			if !strings.Contains(faults.Error()+fmt.Sprint(faults.List[len(faults.List)-1].Problem), row.want) {
 				t.Errorf("no %q in %v", row.want, err)
+			}
+		})
+	}
+}
+
+func TestLoad_BoundsAllFilesTogether(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		read  int // bytes of other files
+		wrong bool
+	}{
+		{"up to the limit", MaxTotalBytes - len(minimal("")), false},
+		{"a byte above it", MaxTotalBytes - len(minimal("")) + 1, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			l := &loader{log: &faultLog{}, seen: map[string]*node{"x": nil}, total: row.read}
+			l.document("x", minimal(""))
+			if _, _, err := build(l); (err != nil) != row.wrong {
+				t.Error(err)
 			}
 		})
 	}
