@@ -51,9 +51,13 @@ func keyOf(q *Request) key {
 
 // set returns the candidates for q, at most MaxSets of them kept.
 func (r *Router) set(now time.Time, k key) *set {
+	if r.last != nil && r.last.epoch == r.epoch && r.last.key == k {
+		return r.last
+	}
 	s := r.sets[k]
 	if s == nil {
 		if len(r.order) >= MaxSets {
+			r.last = nil
 			r.classes -= len(r.sets[r.order[0]].classes)
 			delete(r.sets, r.order[0])
 			r.order = r.order[1:]
@@ -65,6 +69,7 @@ func (r *Router) set(now time.Time, k key) *set {
 	if s.epoch != r.epoch {
 		r.fill(now, s)
 	}
+	r.last = s
 	return s
 }
 

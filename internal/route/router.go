@@ -41,6 +41,7 @@ type Router struct {
 
 	sets  map[key]*set
 	order []key // of sets, oldest first
+	last  *set  // that a decision used
 
 	windowEnd    int64 // ns
 	reservations []reservation
