@@ -30,8 +30,9 @@ type answer struct {
 // plan decides the whole answer to q.
 func (s *Server) plan(pool *pool, q *chatRequest, act *Action) *answer {
 	n := s.count.Add(1)
+	var space [48]byte
 	a := &answer{
-		id:          string(appendID([]byte("chatcmpl-"), s.opts.Seed, n)),
+		id:          string(appendID(append(space[:0], "chatcmpl-"...), s.opts.Seed, n)),
 		fingerprint: pool.fingerprint,
 		model:       orDefault(act.Model, q.model),
 		tier:        servedTier(q.tier, act),

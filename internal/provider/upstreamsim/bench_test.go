@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +51,8 @@ func (c *rawClient) call(b *testing.B) (size int64, took time.Duration) {
 }
 
 // BenchmarkPlainAnswer serves a 1 KB answer to a 1 KB request, and beside each a
-// bare handler that reads the request and sends the same number of bytes ready made.
+// bare handler that reads the request and sends the same number of bytes, ready
+// made, under the same headers. The ratio of the two is printed as x_bare.
 func BenchmarkPlainAnswer(b *testing.B) {
 	for _, row := range []struct {
 		name    string
@@ -64,12 +66,16 @@ func BenchmarkPlainAnswer(b *testing.B) {
 			request := strings.Replace(hello, "hello there", strings.Repeat("hello there ", 80), 1)
 			sim := newRawClient(b, newServer(b, o), request)
 			size, _ := sim.call(b)
+			length := strconv.FormatInt(size, 10)
 			answer := []byte(strings.Repeat("x", int(size)))
 			bare := newRawClient(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if _, err := io.Copy(io.Discard, r.Body); err != nil {
 					b.Error(err)
 				}
-				w.Header().Set("Content-Type", "application/json")
+				w.Header()["Content-Type"] = []string{"application/json"}
+				w.Header()["Content-Length"] = []string{length}
+				w.Header()["X-Request-Id"] = []string{"req_0123456789abcdef-12345"}
+				w.Header()["X-Simulated"] = []string{"upstream-sim"}
 				if _, err := w.Write(answer); err != nil {
 					b.Error(err)
 				}

@@ -78,6 +78,9 @@ func TestChat_SameConversationGivesSameText(t *testing.T) {
 	if a, b := text(one, hello), text(one, strings.Replace(hello, `"m"`, `"m","unknown_field":[1]`, 1)); a != b {
 		t.Errorf("options changed the text: %q, %q", a, b)
 	}
+	if a, b := text(one, hello), text(one, " \n"+strings.Replace(hello, `"messages":`, `"messages" : `, 1)); a != b {
+		t.Errorf("white space changed the text: %q, %q", a, b)
+	}
 	if a, b := text(one, hello), text(two, hello); a == b {
 		t.Errorf("the seed did not change the text %q", a)
 	}

@@ -55,7 +55,7 @@ func (s *Server) decodeEmbeddings(p *pool, body []byte) (*embeddingRequest, *api
 		return nil, invalid("input", "'input' must hold 1 to %d items.", maxEmbeddingInputs)
 	}
 	for _, item := range items {
-		in := embeddingInput{hash: s.hash(item.Raw)}
+		in := embeddingInput{hash: s.hash([]byte(item.Raw))}
 		switch {
 		case item.Type == gjson.String && item.Str != "":
 			in.tokens = tokens(len(item.Str))

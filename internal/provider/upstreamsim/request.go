@@ -54,13 +54,18 @@ func appendNullable(b []byte, s string) []byte {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func (s *Server) hash(parts ...string) uint64 {
+func (s *Server) hash(parts ...[]byte) uint64 {
 	h := s.opts.Seed
 	for _, p := range parts {
 		// A checksum in hardware is enough: nothing depends on it being hard to forge.
-		h = mix(h + uint64(crc32.Checksum([]byte(p), castagnoli)))
+		h = mix(h + uint64(crc32.Checksum(p, castagnoli)))
 	}
 	return h
+}
+
+// rawBytes gives the bytes of body that v was parsed from, without a copy.
+func rawBytes(body []byte, v gjson.Result) []byte {
+	return body[v.Index : v.Index+len(v.Raw)]
 }
 
 const badJSON = "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly. The API expects a JSON payload.)"
@@ -131,7 +136,7 @@ func (s *Server) decodeChat(body []byte) (*chatRequest, *apiError) {
 		return nil, fail
 	}
 	q.input = countInput(messages) + tokens(len(tools.Raw))
-	q.hash = s.hash(messages.Raw, tools.Raw)
+	q.hash = s.hash(rawBytes(body, messages), rawBytes(body, tools))
 	return q, nil
 }
 

@@ -63,7 +63,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{opts: o, pools: make(map[string]*pool, len(o.Pools)), recorder: newRecorder(o.RecordRequests, o.MaxRecordBytes)}
 	for _, po := range o.Pools {
 		p := &pool{name: po.Name, models: slices.Clone(po.Models), apiKey: po.APIKey, pace: newPacer(po), created: o.Now().Unix()}
-		p.fingerprint = fmt.Sprintf("fp_%010x", s.hash(po.Name)&0xffffffffff)
+		p.fingerprint = fmt.Sprintf("fp_%010x", s.hash([]byte(po.Name))&0xffffffffff)
 		s.pools[po.Name] = p
 		if s.first == nil {
 			s.first = p
@@ -170,6 +170,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		_ = hs.Close()
 	}
 	<-stopped
+	// A cut handler still has its invoice line to write; it never takes long.
 	for range 100 {
 		if s.active.Load() == 0 {
 			break
@@ -212,7 +213,6 @@ func (s *Server) provider(w http.ResponseWriter, r *http.Request, p *pool, path 
 	j.requestID = s.requestID()
 	h := w.Header()
 	h["X-Request-Id"] = []string{j.requestID}
-	h["Openai-Version"] = []string{"2020-10-01"}
 	h["X-Simulated"] = []string{"upstream-sim"}
 	j.attemptID = r.Header.Get("X-Accordo-Attempt")
 	if fail := j.precheck(path); fail != nil {
@@ -293,10 +293,8 @@ func (j *job) early(act *Action) {
 
 func (j *job) readBody(b []byte) ([]byte, *apiError) {
 	limit := j.s.opts.MaxBodyBytes
-	tooLarge := &apiError{status: http.StatusRequestEntityTooLarge, kind: "invalid_request_error",
-		message: fmt.Sprintf("The request body has more than %d bytes.", limit)}
 	if j.r.ContentLength > limit {
-		return nil, tooLarge
+		return nil, tooLarge(limit)
 	}
 	// Recorders in tests have no deadline to set, and no network to wait for.
 	_ = j.wire.rc.SetReadDeadline(time.Now().Add(bodyReadTimeout))
@@ -309,7 +307,7 @@ func (j *job) readBody(b []byte) ([]byte, *apiError) {
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 		if int64(len(b)) > limit {
-			return nil, tooLarge
+			return nil, tooLarge(limit)
 		}
 		if errors.Is(err, io.EOF) {
 			return b, nil
@@ -318,6 +316,11 @@ func (j *job) readBody(b []byte) ([]byte, *apiError) {
 			return nil, invalid("", "The request body ended early.")
 		}
 	}
+}
+
+func tooLarge(limit int64) *apiError {
+	return &apiError{status: http.StatusRequestEntityTooLarge, kind: "invalid_request_error",
+		message: fmt.Sprintf("The request body has more than %d bytes.", limit)}
 }
 
 // fail answers with an error object and bills nothing.
@@ -359,6 +362,7 @@ func (a *Action) errorObject(status int) *apiError {
 
 func (s *Server) requestID() string {
 	n := s.requests.Add(1)
-	b := strconv.AppendUint(make([]byte, 0, 40), mix(s.opts.Seed^n), 16)
-	return "req_" + string(strconv.AppendUint(append(b, '-'), n, 10))
+	var space [48]byte
+	b := strconv.AppendUint(append(space[:0], "req_"...), mix(s.opts.Seed^n), 16)
+	return string(strconv.AppendUint(append(b, '-'), n, 10))
 }
