@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"strings"
@@ -234,6 +235,9 @@ func checkDamaged(t *testing.T, what any, disk *memFS, want []record.Record) {
 		if !disk.equal(untouched) {
 			t.Fatalf("%v: Open refused and changed the files", what)
 		}
+		if err == nil {
+			t.Fatalf("%v: a reader saw nothing of %v", what, oerr)
+		}
 		return
 	}
 	got, gerr := all(j.Read(1))
@@ -316,6 +320,64 @@ func TestDamage_MissingSegmentsAndCutSegmentsAreErrors(t *testing.T) {
 		if rs, err := all(ReadFS(disk, dir, 1)); err == nil {
 			t.Errorf("segment %d removed: %d records and no error", k, len(rs))
 		}
+	}
+}
+
+// TestRead_RefusesSoundFramesThatDoNotContinueTheJournal writes segments by
+// hand, each sound in itself.
+func TestRead_RefusesSoundFramesThatDoNotContinueTheJournal(t *testing.T) {
+	mark := func(seq uint64, at int64) []byte {
+		b, err := appendFrame(nil, &record.Record{Sequence: seq, At: at, Kind: record.KindMark, Mark: &record.Mark{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	join := func(parts ...[]byte) []byte { return slices.Concat(parts...) }
+	frame := func(body ...byte) []byte {
+		b := append(make([]byte, frameHead), body...)
+		b[0] = byte(len(body))
+		binary.LittleEndian.PutUint32(b[4:], frameSum(b[:4], body))
+		return b
+	}
+	one := join(appendHeader(nil, header{first: 1, at: 5, oldest: 1, node: "n1"}), mark(1, 10), mark(2, 10))
+	two := header{first: 3, at: 10, oldest: 3, previous: update(0, one), node: "n1"}
+	with := func(change func(*header)) []byte {
+		h := two
+		change(&h)
+		return join(appendHeader(nil, h), mark(3, 11))
+	}
+	rows := []struct {
+		name   string
+		one    []byte
+		two    []byte
+		want   error
+		before int // records that are read
+	}{
+		{"a sound journal", one, with(func(*header) {}), nil, 3},
+		{"a sequence that repeats", join(one, mark(2, 11)), nil, errOrder, 2},
+		{"a sequence that leaps", join(one, mark(4, 11)), nil, errOrder, 2},
+		{"a clock that falls", join(one, mark(3, 9)), nil, errClock, 2},
+		{"a record of an unknown kind", join(one, frame(1, 9, 3, 0, 0, 0, 0, 0, 0, 0, 0)), nil, record.ErrMalformed, 2},
+		{"a record of a newer version", join(one, frame(2, 9, 3, 0, 0, 0, 0, 0, 0, 0, 0)), nil, record.ErrNewer, 2},
+		{"a segment of another node", one, with(func(h *header) { h.node = "n2" }), errNode, 2},
+		{"a segment that continues another", one, with(func(h *header) { h.previous++ }), errChain, 2},
+		{"a segment that is older than the one before", one, with(func(h *header) { h.at = 9 }), errClock, 2},
+		{"a segment under another name", one, with(func(h *header) { h.first = 4 }), errHeader, 2},
+		{"a segment too late", one[:len(one)-len(mark(2, 10))], with(func(*header) {}), errGap, 1},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			m := newMemFS()
+			m.files[segmentPath(dir, 1)] = &row.one
+			if row.two != nil {
+				m.files[segmentPath(dir, 3)] = &row.two
+			}
+			rs, err := all(ReadFS(m, dir, 1))
+			if len(rs) != row.before || !errors.Is(err, row.want) {
+				t.Errorf("%d records, error %v", len(rs), err)
+			}
+		})
 	}
 }
 
