@@ -67,6 +67,43 @@ func drawTerms(t *rapid.T) *alliance.Alliance {
 	return a.Build()
 }
 
+// checkChoice holds a choice against the terms themselves.
+func checkChoice(t *rapid.T, a *alliance.Alliance, rights *right.Register, now time.Time, q *Request, d *Decision) {
+	asked := q.Model
+	if q.Variant != "" {
+		asked = q.Variant
+	}
+	v := rights.Evaluate(right.Query{
+		Object: alliance.StatelessAPI, Model: asked, Seller: a.Plan(q.Plan).Seller, Channel: q.Channel, Host: d.Pool.Provider, Region: d.Pool.Region,
+		Territory: q.Territory, At: now, Known: now,
+	})
+	if !v.Allowed || v.By.ID != d.Right {
+		t.Fatalf("pool %s was chosen under right %q: %s", d.Pool.ID, d.Right, v.Reason)
+	}
+	if q.Plan == "eu" && (d.Pool.Residency != "DE" || q.Variant != "") {
+		t.Fatalf("pool %s in %s was chosen for plan %s", d.Pool.ID, d.Pool.Residency, q.Plan)
+	}
+	c := a.Contract(d.Pool.Contract)
+	if !c.Holds(now) {
+		t.Fatalf("contract %s is not in its term", c.ID)
+	}
+	if d.CostPrice == "" && contract.MarginalPPM(c.Shape, 0) > 0 || d.CostPrice != "" && !a.Price(d.CostPrice).Holds(now) {
+		t.Fatalf("price %q is not in force", d.CostPrice)
+	}
+}
+
+// useOf is what a request takes of a pool and what the pool has in a window,
+// in micro-units; most is 0 where nothing bounds it.
+func useOf(p *alliance.Pool, q *Request) (use, most int64) {
+	switch {
+	case p.TokensPerMinute > 0:
+		return q.Output * contract.UseDivisor, p.TokensPerMinute * contract.UseDivisor
+	case p.Chips > 0:
+		return q.Output * contract.UseDivisor / 100, p.Chips * 60 * contract.UseDivisor
+	}
+	return 0, 0
+}
+
 // TestDecide_NeverPassesARightNorOverbooks walks a router through random
 // terms, requests, outcomes and time, and checks every choice against the
 // terms themselves and against its own count of what was booked.
@@ -91,15 +128,6 @@ func TestDecide_NeverPassesARightNorOverbooks(t *testing.T) {
 				window, booked = w, map[alliance.PoolID]int64{}
 			}
 		}
-		capacity := func(p *alliance.Pool) int64 {
-			switch {
-			case p.TokensPerMinute > 0:
-				return p.TokensPerMinute * contract.UseDivisor
-			case p.Chips > 0:
-				return p.Chips * 60 * contract.UseDivisor
-			}
-			return 0
-		}
 		t.Repeat(map[string]func(*rapid.T){
 			"decide": func(t *rapid.T) {
 				q := &Request{
@@ -110,33 +138,10 @@ func TestDecide_NeverPassesARightNorOverbooks(t *testing.T) {
 				if d.Pool == nil {
 					return
 				}
-				asked := q.Model
-				if q.Variant != "" {
-					asked = q.Variant
-				}
-				v := rights.Evaluate(right.Query{
-					Object: alliance.StatelessAPI, Model: asked, Seller: a.Plan(q.Plan).Seller, Channel: q.Channel, Host: d.Pool.Provider, Region: d.Pool.Region,
-					Territory: q.Territory, At: now, Known: now,
-				})
-				if !v.Allowed || v.By.ID != d.Right {
-					t.Fatalf("pool %s was chosen under right %q: %s", d.Pool.ID, d.Right, v.Reason)
-				}
-				if q.Plan == "eu" && (d.Pool.Residency != "DE" || q.Variant != "") {
-					t.Fatalf("pool %s in %s was chosen for plan %s", d.Pool.ID, d.Pool.Residency, q.Plan)
-				}
-				c := a.Contract(d.Pool.Contract)
-				if !c.Holds(now) {
-					t.Fatalf("contract %s is not in its term", c.ID)
-				}
-				if d.CostPrice == "" && contract.MarginalPPM(c.Shape, 0) > 0 || d.CostPrice != "" && !a.Price(d.CostPrice).Holds(now) {
-					t.Fatalf("price %q is not in force", d.CostPrice)
-				}
+				checkChoice(t, a, rights, now, q, &d)
 				b := booking{d: d, window: window}
-				if most := capacity(d.Pool); most > 0 {
-					b.use = q.Output * contract.UseDivisor
-					if d.Pool.TokensPerMinute == 0 {
-						b.use = q.Output * contract.UseDivisor / 100
-					}
+				var most int64
+				if b.use, most = useOf(d.Pool, q); most > 0 {
 					if booked[d.Pool.ID] += b.use; booked[d.Pool.ID] > most {
 						t.Fatalf("pool %s has %d booked of %d", d.Pool.ID, booked[d.Pool.ID], most)
 					}
