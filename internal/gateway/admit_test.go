@@ -184,7 +184,7 @@ func TestLimits_TooManyRequestsAndSlowBodies(t *testing.T) {
 	h.script(upstreamsim.Rule{Action: upstreamsim.Action{StallAfterChunk: 1, StallFor: time.Minute}})
 	r, _ := http.NewRequest("POST", h.url+"/v1/chat/completions", strings.NewReader(h.body(true)))
 	r.Header.Set("Authorization", "Bearer sk-open")
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := h.client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

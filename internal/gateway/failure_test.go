@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -44,8 +45,18 @@ var faults = []struct {
 	{"streams an error first", upstreamsim.Action{Body: ptr("data: {\"error\":{\"message\":\"x\"}}\n\n")}, record.Suspense, "error_event", 502, "provider_answer_invalid", "stream"},
 	{"cuts the body", upstreamsim.Action{CutAtByte: ptr(int64(30))}, record.Suspense, "cut", 502, "provider_cut", "plain"},
 	{"lies about the length", upstreamsim.Action{ContentLengthDelta: 10}, record.Suspense, "cut", 502, "provider_cut", "plain"},
-	{"is silent before the first byte", upstreamsim.Action{StallFirstByte: time.Minute}, record.Suspense, "first_token_timeout", 504, "first_token_timeout", "stream"},
-	{"is silent for too long", upstreamsim.Action{StallFirstByte: time.Minute}, record.Suspense, "total_timeout", 504, "total_timeout", "plain"},
+	{"is silent before the first byte", upstreamsim.Action{StallFirstByte: time.Hour}, record.Suspense, "first_token_timeout", 504, "first_token_timeout", "stream"},
+	{"is silent for too long", upstreamsim.Action{StallFirstByte: time.Hour}, record.Suspense, "total_timeout", 504, "total_timeout", "plain"},
+}
+
+// maybeBubble runs f with unreal time when the test is about time.
+func maybeBubble(t *testing.T, bubble bool, f func(*testing.T)) {
+	t.Helper()
+	if bubble {
+		synctest.Test(t, f)
+		return
+	}
+	f(t)
 }
 
 func (h *harness) body(stream bool) string {
@@ -67,24 +78,21 @@ func TestFailure_BeforeTheFirstByteMovesToAnotherPool(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s, stream %v", f.name, stream), func(t *testing.T) {
-				s := setup{}
-				if strings.HasSuffix(f.reason, "timeout") {
-					s.change = func(a *alliance.Alliance, u map[alliance.PoolID]string) {
-						a.Pools[0].Endpoint.FirstTokenMS = 60
+				slow := strings.HasSuffix(f.reason, "timeout")
+				maybeBubble(t, slow, func(t *testing.T) {
+					h := start(t, setup{pipes: slow})
+					h.script(upstreamsim.Rule{Pool: "a", Action: f.action})
+					resp, body := h.chat("sk-open", h.body(stream))
+					if resp.StatusCode != 200 || strings.Contains(body, `"error"`) {
+						t.Fatalf("%d %s", resp.StatusCode, body)
 					}
-				}
-				h := start(t, s)
-				h.script(upstreamsim.Rule{Pool: "a", Action: f.action})
-				resp, body := h.chat("sk-open", h.body(stream))
-				if resp.StatusCode != 200 || strings.Contains(body, `"error"`) {
-					t.Fatalf("%d %s", resp.StatusCode, body)
-				}
-				all := h.attempts()
-				if len(all) != 2 || all[0].in.Pool != "a" || all[1].in.Pool != "b" || all[1].in.Number != 2 || all[1].out.Status != record.Served || all[1].in.Request != all[0].in.Request {
-					t.Fatalf("%d attempts: %+v", len(all), all[0].in)
-				}
-				checkFault(t, all[0].out, f.status, f.reason)
-				h.noHolds()
+					all := h.attempts()
+					if len(all) != 2 || all[0].in.Pool != "a" || all[1].in.Pool != "b" || all[1].in.Number != 2 || all[1].out.Status != record.Served || all[1].in.Request != all[0].in.Request {
+						t.Fatalf("%d attempts: %+v", len(all), all[0].in)
+					}
+					checkFault(t, all[0].out, f.status, f.reason)
+					h.noHolds()
+				})
 			})
 		}
 	}
@@ -107,25 +115,24 @@ func TestFailure_WithoutAnotherPoolIsTheDialectsError(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s, stream %v", f.name, stream), func(t *testing.T) {
-				s := setup{pools: []string{"a"}}
-				if strings.HasSuffix(f.reason, "timeout") {
-					s.change = quick
-				}
-				h := start(t, s)
-				h.script(upstreamsim.Rule{Action: f.action})
-				resp, body := h.chat("sk-open", h.body(stream))
-				if resp.StatusCode != f.answer || !strings.Contains(body, `"type":"server_error"`) || f.code != "*" && !strings.Contains(body, `"code":"`+f.code+`"`) {
-					t.Errorf("%d %s", resp.StatusCode, body)
-				}
-				if want := f.action.RetryAfter; want != "" && resp.Header.Get("Retry-After") != want {
-					t.Errorf("Retry-After %q", resp.Header.Get("Retry-After"))
-				}
-				all := h.attempts()
-				if len(all) != 1 {
-					t.Fatalf("%d attempts", len(all))
-				}
-				checkFault(t, all[0].out, f.status, f.reason)
-				h.noHolds()
+				slow := strings.HasSuffix(f.reason, "timeout")
+				maybeBubble(t, slow, func(t *testing.T) {
+					h := start(t, setup{pools: []string{"a"}, pipes: slow})
+					h.script(upstreamsim.Rule{Action: f.action})
+					resp, body := h.chat("sk-open", h.body(stream))
+					if resp.StatusCode != f.answer || !strings.Contains(body, `"type":"server_error"`) || f.code != "*" && !strings.Contains(body, `"code":"`+f.code+`"`) {
+						t.Errorf("%d %s", resp.StatusCode, body)
+					}
+					if want := f.action.RetryAfter; want != "" && resp.Header.Get("Retry-After") != want {
+						t.Errorf("Retry-After %q", resp.Header.Get("Retry-After"))
+					}
+					all := h.attempts()
+					if len(all) != 1 {
+						t.Fatalf("%d attempts", len(all))
+					}
+					checkFault(t, all[0].out, f.status, f.reason)
+					h.noHolds()
+				})
 			})
 		}
 	}
@@ -194,19 +201,21 @@ func TestFailure_AfterTheFirstByteEndsWithTheErrorEvent(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			h := start(t, setup{change: quick})
-			h.script(upstreamsim.Rule{Action: row.action})
-			resp, body := h.chat("sk-open", `{"model":"m","stream":true,"max_tokens":400,"messages":[{"role":"user","content":"hello"}]}`)
-			last := body[strings.LastIndex(strings.TrimSuffix(body, "\n\n"), "\n\n")+2:]
-			if resp.StatusCode != 200 || !strings.HasPrefix(last, `data: {"error":{`) || !strings.Contains(last, `"code":"`+row.code+`"`) || strings.Contains(body, "[DONE]") {
-				t.Fatalf("%d %s", resp.StatusCode, body)
-			}
-			p := h.attempts()
-			if len(p) != 1 {
-				t.Fatalf("%d attempts", len(p))
-			}
-			checkFault(t, p[0].out, record.Suspense, row.reason)
-			h.noHolds()
+			synctest.Test(t, func(t *testing.T) {
+				h := start(t, setup{change: quick, pipes: true})
+				h.script(upstreamsim.Rule{Action: row.action})
+				resp, body := h.chat("sk-open", `{"model":"m","stream":true,"max_tokens":400,"messages":[{"role":"user","content":"hello"}]}`)
+				last := body[strings.LastIndex(strings.TrimSuffix(body, "\n\n"), "\n\n")+2:]
+				if resp.StatusCode != 200 || !strings.HasPrefix(last, `data: {"error":{`) || !strings.Contains(last, `"code":"`+row.code+`"`) || strings.Contains(body, "[DONE]") {
+					t.Fatalf("%d %s", resp.StatusCode, body)
+				}
+				p := h.attempts()
+				if len(p) != 1 {
+					t.Fatalf("%d attempts", len(p))
+				}
+				checkFault(t, p[0].out, record.Suspense, row.reason)
+				h.noHolds()
+			})
 		})
 	}
 }
@@ -284,44 +293,44 @@ func recordStream(t *testing.T, h *harness) string {
 func TestClientLeaving_CancelsTheCallAndIsSuspense(t *testing.T) {
 	for _, stream := range []bool{false, true} {
 		t.Run(fmt.Sprintf("stream %v", stream), func(t *testing.T) {
-			h := start(t, setup{})
-			action := upstreamsim.Action{StallFirstByte: time.Minute}
-			if stream {
-				action = upstreamsim.Action{StallAfterChunk: 2, StallFor: time.Minute}
-			}
-			h.script(upstreamsim.Rule{Action: action})
-			ctx, cancel := context.WithCancel(t.Context())
-			r, _ := http.NewRequestWithContext(ctx, "POST", h.url+"/v1/chat/completions", strings.NewReader(h.body(stream)))
-			r.Header.Set("Authorization", "Bearer sk-open")
-			if stream {
-				resp, err := http.DefaultClient.Do(r)
-				if err != nil {
-					t.Fatal(err)
+			synctest.Test(t, func(t *testing.T) {
+				h := start(t, setup{pipes: true})
+				action := upstreamsim.Action{StallFirstByte: time.Minute}
+				if stream {
+					action = upstreamsim.Action{StallAfterChunk: 2, StallFor: time.Minute}
 				}
-				if _, err := io.ReadFull(resp.Body, make([]byte, 10)); err != nil {
-					t.Fatal(err)
+				h.script(upstreamsim.Rule{Action: action})
+				ctx, cancel := context.WithCancel(t.Context())
+				r, _ := http.NewRequestWithContext(ctx, "POST", h.url+"/v1/chat/completions", strings.NewReader(h.body(stream)))
+				r.Header.Set("Authorization", "Bearer sk-open")
+				if stream {
+					resp, err := h.client.Do(r)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err := io.ReadFull(resp.Body, make([]byte, 10)); err != nil {
+						t.Fatal(err)
+					}
+					cancel()
+					resp.Body.Close()
+				} else {
+					var wait sync.WaitGroup
+					wait.Go(func() { _, _ = h.client.Do(r) })
+					synctest.Wait() // the provider has the request and is silent
+					cancel()
+					wait.Wait()
 				}
-				cancel()
-				resp.Body.Close()
-			} else {
-				var wait sync.WaitGroup
-				wait.Go(func() { _, _ = http.DefaultClient.Do(r) })
-				for len(h.sim.Requests()) == 0 {
-					time.Sleep(time.Millisecond)
+				h.g.Drain(t.Context()) // waits for the outcome
+				p := h.attempts()
+				if len(p) != 1 {
+					t.Fatalf("%d attempts", len(p))
 				}
-				cancel()
-				wait.Wait()
-			}
-			h.g.Drain(t.Context()) // waits for the outcome
-			p := h.attempts()
-			if len(p) != 1 {
-				t.Fatalf("%d attempts", len(p))
-			}
-			checkFault(t, p[0].out, record.Suspense, "client_left")
-			h.noHolds()
-			if rows, _ := h.g.Recent(1); rows[0].Status != 499 {
-				t.Errorf("recent %+v", rows[0])
-			}
+				checkFault(t, p[0].out, record.Suspense, "client_left")
+				h.noHolds()
+				if rows, _ := h.g.Recent(1); rows[0].Status != 499 {
+					t.Errorf("recent %+v", rows[0])
+				}
+			})
 		})
 	}
 }
@@ -331,7 +340,7 @@ func TestDrain_CutsWithTheErrorEventAndRefusesNewRequests(t *testing.T) {
 	h.script(upstreamsim.Rule{Action: upstreamsim.Action{StallAfterChunk: 2, StallFor: time.Minute}})
 	r, _ := http.NewRequest("POST", h.url+"/v1/chat/completions", strings.NewReader(h.body(true)))
 	r.Header.Set("Authorization", "Bearer sk-open")
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := h.client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

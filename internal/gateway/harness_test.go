@@ -2,12 +2,15 @@ package gateway_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -90,18 +93,22 @@ func terms(pools ...string) *alliance.Alliance {
 // harness is a gateway over a simulated provider, with the real journal.
 type harness struct {
 	*testing.T
-	g     *gateway.Gateway
-	url   string
-	sim   *upstreamsim.Server
-	dir   string
-	skew  atomic.Int64
-	state gateway.State
-	api   *httptest.Server
+	g      *gateway.Gateway
+	url    string
+	sim    *upstreamsim.Server
+	dir    string
+	skew   atomic.Int64
+	state  gateway.State
+	api    *httptest.Server
+	client *http.Client
 	// provider is the address of the simulator.
 	provider string
 }
 
 type setup struct {
+	// pipes keeps every connection in memory, for a test in a bubble of
+	// testing/synctest, where time is not real.
+	pipes  bool
 	pools  []string
 	limits gateway.Limits
 	change func(*alliance.Alliance, map[alliance.PoolID]string)
@@ -121,8 +128,16 @@ func start(t *testing.T, s setup) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	provider := httptest.NewServer(sim)
+	provider := httptest.NewUnstartedServer(sim)
+	var dial func(context.Context, string, string) (net.Conn, error)
+	if s.pipes {
+		dial = overPipes(provider)
+	}
+	provider.Start()
 	h := &harness{T: t, sim: sim, dir: t.TempDir(), provider: provider.URL}
+	if s.pipes { // a bubble's time begins in 2000
+		h.skew.Store(int64(27 * 365 * 24 * time.Hour))
+	}
 	urls := map[alliance.PoolID]string{}
 	for _, p := range s.pools {
 		urls[alliance.PoolID(p)] = provider.URL + "/pools/" + p + "/v1"
@@ -133,7 +148,7 @@ func start(t *testing.T, s setup) *harness {
 	ups := map[alliance.PoolID]gateway.Upstream{}
 	var clients []*upstream.Client
 	for id, u := range urls {
-		c, err := upstream.New(upstream.Options{URL: u, Credential: "provider-secret"})
+		c, err := upstream.New(upstream.Options{URL: u, Credential: "provider-secret", Dial: dial})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,9 +167,14 @@ func start(t *testing.T, s setup) *harness {
 	}
 	h.api = httptest.NewUnstartedServer(nil)
 	h.api.Config = h.g.Server()
+	h.client = &http.Client{Transport: &http.Transport{}}
+	if s.pipes {
+		h.client.Transport = &http.Transport{DialContext: overPipes(h.api)}
+	}
 	h.api.Start()
 	h.url = h.api.URL
 	t.Cleanup(func() {
+		h.client.CloseIdleConnections()
 		h.api.Close()
 		for _, c := range clients {
 			c.Close()
@@ -188,7 +208,7 @@ func (h *harness) do(method, path, key, body string, header ...string) (*http.Re
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
 	}
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := h.client.Do(r)
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -280,3 +300,49 @@ type memory struct {
 
 func (m *memory) Header() http.Header { return m.header }
 func (m *memory) WriteHeader(int)     {}
+
+// pipes is a listener whose connections are net.Pipes.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+// overPipes replaces the listener of a server that is not started yet.
+func overPipes(s *httptest.Server) func(context.Context, string, string) (net.Conn, error) {
+	s.Listener.Close()
+	p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+	s.Listener = p
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		select {
+		case p.conns <- theirs:
+			return ours, nil
+		case <-p.done:
+			return nil, net.ErrClosed
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.done) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return pipeAddr{} }
+
+type pipeAddr struct{}
+
+func (pipeAddr) Network() string { return "pipe" }
+func (pipeAddr) String() string  { return "pipe.invalid" }
