@@ -217,7 +217,7 @@ func TestAskClaims(t *testing.T) {
 		{name: "a deal comes with the history of its figure", at: "2026-11-22", ids: []string{"deal-amazon-equity"}, golden: "claims-deal.txt"},
 		{name: "objects of every kind say what they are", at: "2026-11-22", golden: "claims-objects.txt",
 			ids: []string{"aws-38bn", "azure-reserved", "api-bedrock-preview", "api-azure-press", "aws-trn3-us-east-2", "trainium3", "gb200", "assistant-custom", "assistant-free", "api",
-				"gpt-5.5", "openai-frontier", "alexa", "cost-aws-gpt-5.5", "amazon", "demo", "demo-tenant", "total-commitments"}},
+				"gpt-5.5", "openai-frontier", "alexa", "cost-aws-gb200-gpt-5.5", "amazon", "demo", "demo-tenant", "total-commitments"}},
 		{name: "a deal does not tell what became known later", at: "2025-12-20", ids: []string{"deal-amazon-equity"}, golden: "claims-deal-2025-12-20.txt"},
 		{name: "a system answers with its claims", at: "2026-11-22", ids: []string{"S16"}, golden: "claims-system.txt"},
 	} {
