@@ -32,6 +32,9 @@ type rightsAnswer struct {
 	By        *rightShown   `json:"by,omitempty"`
 	Refused   []rightShown  `json:"refused_by,omitempty"`
 	Conflicts []claimShown  `json:"conflicting_claims,omitempty"`
+	// Rollout says where a variant is switched on, or why plan or territory refuse it.
+	Rollout       string       `json:"rollout,omitempty"`
+	RolloutClaims []claimShown `json:"rollout_claims,omitempty"`
 }
 
 type rightShown struct {
@@ -111,6 +114,7 @@ func askRights(q RightsQuestion) (*rightsAnswer, error) {
 	for _, r := range v.Refusals {
 		answer.Refused = append(answer.Refused, showRight(a, r.Right, r.Why))
 	}
+	judgeVariant(a, q, at, answer)
 	return answer, nil
 }
 
@@ -179,6 +183,12 @@ func (r *rightsAnswer) write(w io.Writer) error {
 	}
 	for _, refused := range r.Refused {
 		refused.write(&b, "refused by right")
+	}
+	if r.Rollout != "" {
+		fmt.Fprintf(&b, "  rollout: %s\n", r.Rollout)
+		for _, c := range r.RolloutClaims {
+			c.write(&b)
+		}
 	}
 	for _, c := range r.Conflicts {
 		fmt.Fprintf(&b, "  conflicting claim, not followed:\n")
