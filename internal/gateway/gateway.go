@@ -85,6 +85,7 @@ type Gateway struct {
 	quota   *quota.Book
 
 	buffers  sync.Pool // of *[readBytes]byte
+	streams  sync.Pool // of *openai.Stream
 	retries  tokens
 	inFlight atomic.Int64
 	draining atomic.Bool
@@ -114,6 +115,7 @@ func New(d Deps, s State) (*Gateway, error) {
 		g.metrics = NewMetrics()
 	}
 	g.buffers.New = newReadBuffer
+	g.streams.New = func() any { return new(openai.Stream) }
 	g.retries.level.Store(int64(g.limits.RetryBurst) * milli)
 	g.base, g.cut = context.WithCancelCause(context.Background())
 	c, err := compile(s)

@@ -110,7 +110,10 @@ func (a *attempt) stream(ctx context.Context, resp *http.Response) verdict {
 		return a.faulty(reasonProtocol)
 	}
 	c := a.c
-	s := &relay{a, ctx, resp, openai.NewStream(c.shown, c.req.IncludeUsage, c.req.Choices), http.NewResponseController(c.w), false}
+	st := c.g.streams.Get().(*openai.Stream)
+	defer c.g.streams.Put(st)
+	st.Reset(c.shown, c.req.IncludeUsage, c.req.Choices)
+	s := &relay{a, ctx, resp, st, http.NewResponseController(c.w), false}
 	buf := c.g.buffers.Get().(*[readBytes]byte)
 	defer c.g.buffers.Put(buf)
 	for {

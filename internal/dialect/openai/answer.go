@@ -36,7 +36,11 @@ type Answer struct {
 }
 
 // ScanAnswer reads one JSON object of a provider. The Answer keeps the body.
-func ScanAnswer(body []byte) (Answer, error) {
+func ScanAnswer(body []byte) (Answer, error) { return scanAnswer(body, true) }
+
+// scanAnswer leaves out id and model's text when facts is false: a stream
+// repeats them in every chunk.
+func scanAnswer(body []byte, facts bool) (Answer, error) {
 	a := Answer{body: body, UsageErr: ErrNoUsage}
 	if !utf8.Valid(body) {
 		return a, errors.New("the answer is not valid UTF-8")
@@ -50,13 +54,22 @@ func ScanAnswer(body []byte) (Answer, error) {
 	for s.member(&m) {
 		switch from := s.i; string(m.name) {
 		case "id":
+			if !facts {
+				s.skip()
+				continue
+			}
 			a.ID, _ = s.str()
 		case "model":
 			if a.model.set() {
 				s.fail("the key model occurs twice")
 			}
-			var ok bool
-			if a.Model, ok = s.str(); ok {
+			text := s.peek() == '"'
+			if facts {
+				a.Model, _ = s.str()
+			} else {
+				s.skip()
+			}
+			if text {
 				a.model = span{from, s.i}
 			}
 		case "service_tier":

@@ -228,3 +228,16 @@ func FuzzEvents(f *testing.F) {
 		}
 	})
 }
+
+func TestStream_ResetForgetsTheLastOne(t *testing.T) {
+	s := NewStream("a", true, 1)
+	if _, _, err := feedAll(s, recorded()+"data: rest", 5); err != nil {
+		t.Fatal(err)
+	}
+	s.Reset("m@1", false, 1)
+	wantNow, wantHeld, _ := feedAll(NewStream("m@1", false, 1), recorded(), 9)
+	now, held, err := feedAll(s, recorded(), 9)
+	if err != nil || now != wantNow || held != wantHeld || s.Deltas != 4 {
+		t.Errorf("%v\n%s", err, cmp.Diff(wantNow+wantHeld, now+held))
+	}
+}

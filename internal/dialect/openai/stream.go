@@ -64,6 +64,24 @@ func NewStream(name string, keepUsage bool, choices int64) *Stream {
 	return &Stream{name: quote(nil, name), keepUsage: keepUsage, choices: choices, UsageErr: ErrNoUsage}
 }
 
+// Reset makes the stream ready for another one, as NewStream does, and keeps
+// its buffers unless one has grown beyond maxKept.
+func (s *Stream) Reset(name string, keepUsage bool, choices int64) {
+	keep := func(b []byte) []byte {
+		if cap(b) > maxKept {
+			return nil
+		}
+		return b[:0]
+	}
+	*s = Stream{
+		name: quote(s.name[:0], name), keepUsage: keepUsage, choices: choices, UsageErr: ErrNoUsage,
+		events: Events{buf: keep(s.events.buf)}, out: keep(s.out), held: keep(s.held),
+	}
+}
+
+// maxKept is the size up to which a buffer outlives its stream.
+const maxKept = 128 << 10
+
 // Phase is where the stream stands.
 func (s *Stream) Phase() Phase { return s.phase }
 
@@ -102,7 +120,7 @@ func (s *Stream) event(e Event) error {
 		s.phase = Done
 		return s.hold(e.Raw)
 	}
-	a, err := ScanAnswer(e.Data)
+	a, err := scanAnswer(e.Data, s.ID == "" || s.Model == "")
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrStreamFault, err)
