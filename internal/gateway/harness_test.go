@@ -111,6 +111,7 @@ type setup struct {
 	pipes  bool
 	pools  []string
 	limits gateway.Limits
+	disk   *fullDisk // stands before the journal
 	change func(*alliance.Alliance, map[alliance.PoolID]string)
 }
 
@@ -161,7 +162,12 @@ func start(t *testing.T, s setup) *harness {
 	}
 	now := func() time.Time { return time.Now().Add(time.Duration(h.skew.Load())) }
 	h.state = gateway.State{Alliance: a, Keys: gateway.TermsKeys(a), Upstreams: ups}
-	h.g, err = gateway.New(gateway.Deps{Journal: j, Router: route.New(a, now()), Quota: quota.New(quota.Options{}), Now: now, Random: func() uint64 { return 1 }, Limits: s.limits}, h.state)
+	var kept gateway.Journal = j
+	if s.disk != nil {
+		s.disk.Journal = j
+		kept = s.disk
+	}
+	h.g, err = gateway.New(gateway.Deps{Journal: kept, Router: route.New(a, now()), Quota: quota.New(quota.Options{}), Now: now, Random: func() uint64 { return 1 }, Limits: s.limits}, h.state)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,19 +179,21 @@ func start(t *testing.T, s setup) *harness {
 	}
 	h.api.Start()
 	h.url = h.api.URL
-	t.Cleanup(func() {
-		h.client.CloseIdleConnections()
-		h.api.Close()
-		for _, c := range clients {
-			c.Close()
-		}
-		provider.Close()
-		if err := j.Close(); err != nil {
-			t.Error(err)
-		}
-		_ = sim.Close()
-	})
+	t.Cleanup(func() { h.stop(j, sim, provider, clients) })
 	return h
+}
+
+func (h *harness) stop(j *journal.Journal, sim *upstreamsim.Server, provider *httptest.Server, clients []*upstream.Client) {
+	h.client.CloseIdleConnections()
+	h.api.Close()
+	for _, c := range clients {
+		c.Close()
+	}
+	provider.Close()
+	if err := j.Close(); err != nil {
+		h.Error(err)
+	}
+	_ = sim.Close()
 }
 
 func (h *harness) script(rules ...upstreamsim.Rule) {

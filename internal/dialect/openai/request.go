@@ -154,17 +154,7 @@ func (r *Request) member(s *scanner, name []byte) *Error {
 	case "max_completion_tokens":
 		return r.scanMax(s, "max_completion_tokens", &r.maxCompletion, isNull)
 	case "n":
-		if isNull {
-			s.skip()
-			return nil
-		}
-		v, ok := s.integer()
-		if !ok {
-			return wrongType("n", "an integer")
-		}
-		if r.Choices = v; v < 1 || v > MaxChoices {
-			return Invalid("n", "integer_out_of_range", "Invalid 'n': expected an integer from 1 to %d, but got %d instead.", MaxChoices, v)
-		}
+		return r.scanChoices(s, isNull)
 	case "user":
 		r.User, _ = s.str()
 	case "service_tier":
@@ -179,6 +169,21 @@ func (r *Request) member(s *scanner, name []byte) *Error {
 			}
 		}
 		s.skip()
+	}
+	return nil
+}
+
+func (r *Request) scanChoices(s *scanner, isNull bool) *Error {
+	if isNull {
+		s.skip()
+		return nil
+	}
+	v, ok := s.integer()
+	if !ok {
+		return wrongType("n", "an integer")
+	}
+	if r.Choices = v; v < 1 || v > MaxChoices {
+		return Invalid("n", "integer_out_of_range", "Invalid 'n': expected an integer from 1 to %d, but got %d instead.", MaxChoices, v)
 	}
 	return nil
 }
