@@ -63,11 +63,11 @@ func newServer(ctx context.Context, o UpOptions) (s *server, err error) {
 			return nil, err
 		}
 	}
-	defer func() {
+	defer func(made *server) {
 		if err != nil {
-			s.close()
+			made.close()
 		}
-	}()
+	}(s)
 	if s.dir, err = datadir.Open(o.Data); err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ const (
 	// second, as fast as one reads along; the pool's shared rate is its chips'.
 	simulatedStreamRate = 60
 	localModel          = "local_model"
-	localModelThreads   = 2
+	localModelThreads   = 1 // two engine threads fight when other work wants the cores
 	modelStartTime      = 60 * time.Second
 	localModelQueue     = 8
 )
