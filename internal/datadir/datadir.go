@@ -1,92 +1,244 @@
-// Package datadir knows the layout of the data directory: who may write in it,
-// the node's id, kept terms by hash, and the facts. It refuses a second writer
-// and knows nothing of what the journal and the books hold.
+// Package datadir knows the layout of the data directory
+// (docs/format/datadir.md): who may write in it, the node's id, the terms kept
+// by hash, and the facts. It refuses a second writer, never changes a fact,
+// and knows nothing of what journal and books hold.
 package datadir
 
-import "errors"
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
 
-// Dir is an open data directory.
-type Dir struct{ path string }
+const (
+	lockName  = "LOCK"
+	nodeName  = "node"
+	factsName = "facts.jsonl"
+	termsName = "terms"
+	nodeBytes = 16 // of randomness in the node's id, which is twice as long
+	ownerDir  = 0o700
+	ownerFile = 0o600
+	temporary = ".new" // ends the name of a file that is not finished
+)
 
-// KeyIssued is the fact that a key was issued. Only the SHA-256 of the key is kept.
-type KeyIssued struct {
-	ID          string   `json:"id"`
-	SHA256      string   `json:"sha256"` // hex
-	Tenant      string   `json:"tenant"`
-	Seller      string   `json:"seller,omitempty"`
-	Plan        string   `json:"plan"`
-	Channel     string   `json:"channel"`
-	Territory   string   `json:"territory,omitempty"`
-	Trusted     bool     `json:"trusted,omitempty"`
-	Territories []string `json:"territories,omitempty"` // a trusted key may assert one of these
+var (
+	// ErrLocked reports that another process serves from the directory.
+	ErrLocked = errors.New("data directory is in use")
+	// ErrNone reports that a directory to be read is no data directory.
+	ErrNone = errors.New("no data directory")
+	// ErrReadOnly reports a write to a directory opened for reading.
+	ErrReadOnly = errors.New("data directory is open for reading only")
+)
+
+// Dir is an open data directory. Its methods may be called at once.
+type Dir struct {
+	path     string
+	node     string
+	readOnly bool
+	lock     *os.File
+	repairs  []Repair
+
+	mu     sync.Mutex // guards facts
+	facts  *factsFile
+	closed bool
 }
 
-// KeyRevoked is the fact that a key ended.
-type KeyRevoked struct {
-	ID     string `json:"id"`
-	Reason string `json:"reason"`
-}
-
-// Fact is one line of facts.jsonl: exactly one of the pointers is set.
-type Fact struct {
-	At         int64       `json:"at"` // nanoseconds since 1970 UTC
-	KeyIssued  *KeyIssued  `json:"key_issued,omitempty"`
-	KeyRevoked *KeyRevoked `json:"key_revoked,omitempty"`
-}
-
-// Repair says what was cut off facts.jsonl when it was opened.
+// Repair says what was cut off a file when the directory was opened.
 type Repair struct {
 	File   string
-	Offset int64
-	Bytes  int64
+	Offset int64 // from which bytes were cut
+	Bytes  int64 // how many
 }
 
-var errUnbuilt = errors.New("datadir: cannot open")
+// Open takes the lock of the directory, which it makes if need be, and
+// repairs what a crash left unfinished. The lock ends with the process,
+// whatever ends it.
+func Open(dir string) (*Dir, error) {
+	for _, sub := range []string{"", "journal", termsName, "run"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), ownerDir); err != nil {
+			return nil, fmt.Errorf("make the data directory: %w; give a directory that can be written", err)
+		}
+	}
+	lock, err := takeLock(filepath.Join(dir, lockName))
+	if err != nil {
+		return nil, err
+	}
+	d := &Dir{path: dir, lock: lock}
+	if err := d.open(); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return d, nil
+}
 
-// Open makes dir if it is missing and takes its lock.
-func Open(dir string) (*Dir, error) { return nil, errUnbuilt }
+func (d *Dir) open() error {
+	for _, pattern := range []string{"*" + temporary, termsName + "/*" + temporary} {
+		names, err := filepath.Glob(filepath.Join(d.path, pattern))
+		if err != nil {
+			return fmt.Errorf("look for unfinished files: %w", err)
+		}
+		for _, name := range names {
+			if err := os.Remove(name); err != nil {
+				return fmt.Errorf("remove an unfinished file: %w", err)
+			}
+		}
+	}
+	id, err := readNode(d.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		var random [nodeBytes]byte
+		if _, err := rand.Read(random[:]); err != nil {
+			return fmt.Errorf("make the node's id: %w", err)
+		}
+		id = hex.EncodeToString(random[:])
+		err = replace(filepath.Join(d.path, nodeName), []byte(id+"\n"))
+	}
+	if err != nil {
+		return err
+	}
+	d.node = id
+	d.facts, d.repairs, err = openFacts(filepath.Join(d.path, factsName))
+	return err
+}
 
-// OpenReadOnly opens dir beside a serving process or without one; nothing is written.
-func OpenReadOnly(dir string) (*Dir, error) { return nil, errUnbuilt }
+// OpenReadOnly opens an existing directory beside a serving process or without
+// one. It takes no lock and writes nothing.
+func OpenReadOnly(dir string) (*Dir, error) {
+	id, err := readNode(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w in %s: name the one that `accordo up --data` was given", ErrNone, dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{path: dir, node: id, readOnly: true}, nil
+}
+
+func readNode(dir string) (string, error) {
+	name := filepath.Join(dir, nodeName)
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return "", fmt.Errorf("read the node's id: %w", err)
+	}
+	id := strings.TrimSuffix(string(b), "\n")
+	if !isHex(id, nodeBytes) {
+		return "", fmt.Errorf("%s does not hold %d hexadecimal digits: restore it from a copy; the journal's segments name the node too", name, 2*nodeBytes)
+	}
+	return id, nil
+}
+
+func isHex(s string, bytes int) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == bytes && strings.ToLower(s) == s
+}
 
 // Path is the directory itself.
 func (d *Dir) Path() string { return d.path }
 
-// Node is the random id of this directory's node, made once and kept.
-func (d *Dir) Node() string { return "" }
+// Node is the id of this directory's node: 32 random hexadecimal digits, made
+// once.
+func (d *Dir) Node() string { return d.node }
 
 // Journal is the path of the journal's directory.
-func (d *Dir) Journal() string { return d.path + "/journal" }
+func (d *Dir) Journal() string { return filepath.Join(d.path, "journal") }
 
 // Books is the path of the embedded books.
-func (d *Dir) Books() string { return d.path + "/books.sqlite" }
+func (d *Dir) Books() string { return filepath.Join(d.path, "books.sqlite") }
 
 // RouteCheckpoint is the path of the router's checkpoint.
-func (d *Dir) RouteCheckpoint() string { return d.path + "/route.json" }
+func (d *Dir) RouteCheckpoint() string { return filepath.Join(d.path, "route.json") }
 
-// Run is the directory for sockets of this run.
-func (d *Dir) Run() string { return d.path + "/run" }
+// Run is the path of the directory for what lives as long as the process.
+func (d *Dir) Run() string { return filepath.Join(d.path, "run") }
 
-// SaveTerms keeps the canonical terms under their hex SHA-256 hash.
-func (d *Dir) SaveTerms(hash string, canonical []byte) error { return errUnbuilt }
+// Repairs lists what Open cut off.
+func (d *Dir) Repairs() []Repair { return d.repairs }
 
-// Terms returns the terms kept under hash and checks them against it.
-func (d *Dir) Terms(hash string) ([]byte, error) { return nil, errUnbuilt }
+// WriteFile replaces the file name in the directory as a whole: after a crash
+// or a loss of power it holds the old bytes or the new ones.
+func (d *Dir) WriteFile(name string, data []byte) error {
+	if err := d.writable(); err != nil {
+		return err
+	}
+	if name == "" || name != filepath.Base(name) || !filepath.IsLocal(name) || strings.HasSuffix(name, temporary) {
+		return fmt.Errorf("write %q in the data directory: not a file name of its own", name)
+	}
+	switch name {
+	case lockName, nodeName, factsName:
+		return fmt.Errorf("write %q in the data directory: the name is taken", name)
+	}
+	return replace(filepath.Join(d.path, name), data)
+}
 
-// TermsHashes lists the hashes of the kept terms, sorted.
-func (d *Dir) TermsHashes() ([]string, error) { return nil, errUnbuilt }
+func (d *Dir) writable() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.readOnly:
+		return ErrReadOnly
+	case d.closed:
+		return fmt.Errorf("data directory %s: %w", d.path, os.ErrClosed)
+	}
+	return nil
+}
 
-// AppendFact appends f and returns when it is on disk.
-func (d *Dir) AppendFact(f Fact) error { return errUnbuilt }
+// replace writes data under another name first, and takes the name when all
+// of it is on the disk.
+func replace(name string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*"+temporary)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	err = f.Chmod(ownerFile)
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(name))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", name, err), removeIfThere(f.Name()))
+	}
+	return nil
+}
 
-// Facts returns all facts in order.
-func (d *Dir) Facts() ([]Fact, error) { return nil, errUnbuilt }
+func removeIfThere(name string) error {
+	if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
 
-// Repairs lists what Open had to cut off.
-func (d *Dir) Repairs() []Repair { return nil }
-
-// WriteFile replaces the file name in the directory whole: a reader sees the old or the new bytes, after a loss of power too.
-func (d *Dir) WriteFile(name string, data []byte) error { return errUnbuilt }
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
 
 // Close gives the lock back. It may be called again.
-func (d *Dir) Close() error { return nil }
+func (d *Dir) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || d.readOnly {
+		return nil
+	}
+	d.closed = true
+	return errors.Join(d.facts.close(), d.lock.Close())
+}

@@ -1,0 +1,231 @@
+package datadir
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// The limits of facts.jsonl.
+const (
+	MaxFactBytes  = 64 << 10  // one line with its end
+	MaxFactsBytes = 256 << 20 // the file
+)
+
+// ErrFact reports a fact that may not be written, or a line that is none.
+var ErrFact = errors.New("not a fact")
+
+// Fact is one line of facts.jsonl: what happened, as opposed to what the terms
+// say. Exactly one of its bodies is set.
+type Fact struct {
+	At         int64       `json:"at"` // nanoseconds since 1970 UTC
+	KeyIssued  *KeyIssued  `json:"key_issued,omitempty"`
+	KeyRevoked *KeyRevoked `json:"key_revoked,omitempty"`
+}
+
+// KeyIssued says that a key was issued. Of the key itself only the SHA-256 is
+// kept.
+type KeyIssued struct {
+	ID          string   `json:"id"`
+	SHA256      string   `json:"sha256"` // lower-case hexadecimal
+	Tenant      string   `json:"tenant"`
+	Seller      string   `json:"seller,omitempty"`
+	Plan        string   `json:"plan"`
+	Channel     string   `json:"channel"`
+	Territory   string   `json:"territory,omitempty"`
+	Surface     string   `json:"surface,omitempty"`
+	Trusted     bool     `json:"trusted,omitempty"`     // may assert the end user
+	Territories []string `json:"territories,omitempty"` // that a trusted key may assert
+	OptIn       []string `json:"opt_in,omitempty"`      // variants that the customer opted in to
+}
+
+// KeyRevoked says that a key is not accepted any more.
+type KeyRevoked struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+}
+
+// Check returns ErrFact when f is not one complete fact.
+func (f *Fact) Check() error {
+	switch {
+	case f.At <= 0:
+		return fmt.Errorf("%w: it has no time", ErrFact)
+	case f.KeyIssued != nil && f.KeyRevoked != nil, f.KeyIssued == nil && f.KeyRevoked == nil:
+		return fmt.Errorf("%w: it must say one thing", ErrFact)
+	case f.KeyIssued != nil:
+		k := f.KeyIssued
+		if k.ID == "" || k.Tenant == "" || k.Plan == "" || k.Channel == "" {
+			return fmt.Errorf("%w: a key has an id, a tenant, a plan and a channel", ErrFact)
+		}
+		if !isHex(k.SHA256, sha256.Size) {
+			return fmt.Errorf("%w: the SHA-256 of key %q must have %d hexadecimal digits", ErrFact, k.ID, 2*sha256.Size)
+		}
+	case f.KeyRevoked.ID == "":
+		return fmt.Errorf("%w: a revoked key has an id", ErrFact)
+	}
+	return nil
+}
+
+// AppendFact appends f and returns when it is safe against loss of power.
+func (d *Dir) AppendFact(f Fact) error {
+	if err := d.writable(); err != nil {
+		return err
+	}
+	if err := f.Check(); err != nil {
+		return fmt.Errorf("append a fact: %w", err)
+	}
+	line, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("append a fact: %w", err)
+	}
+	if len(line)+1 > MaxFactBytes {
+		return fmt.Errorf("append a fact: %w: %d bytes, at most %d", ErrFact, len(line)+1, MaxFactBytes)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.facts.append(append(line, '\n'))
+}
+
+// Facts returns all facts in the order in which they were appended. A last
+// line that is being written is not looked at.
+func (d *Dir) Facts() ([]Fact, error) {
+	name := filepath.Join(d.path, factsName)
+	b, err := readFacts(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parseFacts(name, b[:bytes.LastIndexByte(b, '\n')+1])
+}
+
+// readFacts reads at most MaxFactsBytes.
+func readFacts(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("read the facts: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, MaxFactsBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the facts: %w", err)
+	}
+	if len(b) > MaxFactsBytes {
+		return nil, fmt.Errorf("read the facts: %s has more than %d bytes", name, MaxFactsBytes)
+	}
+	return b, nil
+}
+
+// parseFacts reads whole lines strictly: an unknown field may change what a
+// fact means, so it is not skipped.
+func parseFacts(name string, b []byte) ([]Fact, error) {
+	var facts []Fact
+	for number := 1; len(b) > 0; number++ {
+		end := bytes.IndexByte(b, '\n')
+		if end < 0 {
+			end = len(b)
+		}
+		f, err := parseFact(b[:end])
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w; restore the file from a copy, or use the version of accordo that wrote it", name, number, err)
+		}
+		facts = append(facts, f)
+		b = b[min(end+1, len(b)):]
+	}
+	return facts, nil
+}
+
+func parseFact(line []byte) (Fact, error) {
+	if len(line) >= MaxFactBytes {
+		return Fact{}, fmt.Errorf("%w: a line of %d bytes, at most %d", ErrFact, len(line), MaxFactBytes)
+	}
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	var f Fact
+	if err := d.Decode(&f); err != nil {
+		return Fact{}, fmt.Errorf("%w: %w", ErrFact, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return Fact{}, fmt.Errorf("%w: more than one value in a line", ErrFact)
+	}
+	return f, f.Check()
+}
+
+// factsFile appends lines. Nothing is taken for a fact before its line's end
+// is on the disk.
+type factsFile struct {
+	f     *os.File
+	end   int64 // of the last whole line
+	dirty bool  // bytes of a failed write may stand behind end
+	fatal error // after a failed sync nobody knows what the disk holds
+}
+
+// openFacts cuts off a last line without its end: its write was not finished,
+// and nobody was told of it.
+func openFacts(name string) (*factsFile, []Repair, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, ownerFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open the facts: %w", err)
+	}
+	ff, repairs, err := repairFacts(name, f)
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return ff, repairs, nil
+}
+
+func repairFacts(name string, f *os.File) (*factsFile, []Repair, error) {
+	b, err := readFacts(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	end := bytes.LastIndexByte(b, '\n') + 1
+	if _, err := parseFacts(name, b[:end]); err != nil {
+		return nil, nil, err
+	}
+	if end == len(b) {
+		return &factsFile{f: f, end: int64(end)}, nil, nil
+	}
+	if err := f.Truncate(int64(end)); err != nil {
+		return nil, nil, fmt.Errorf("repair the facts: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return nil, nil, fmt.Errorf("repair the facts: %w", err)
+	}
+	return &factsFile{f: f, end: int64(end)}, []Repair{{File: name, Offset: int64(end), Bytes: int64(len(b) - end)}}, nil
+}
+
+func (ff *factsFile) append(line []byte) error {
+	if ff.fatal != nil {
+		return ff.fatal
+	}
+	if ff.end+int64(len(line)) > MaxFactsBytes {
+		return fmt.Errorf("append a fact: %s would have more than %d bytes", ff.f.Name(), MaxFactsBytes)
+	}
+	if ff.dirty {
+		if err := ff.f.Truncate(ff.end); err != nil {
+			return fmt.Errorf("append a fact: take back an unfinished line: %w", err)
+		}
+		ff.dirty = false
+	}
+	if _, err := ff.f.WriteAt(line, ff.end); err != nil {
+		ff.dirty = ff.f.Truncate(ff.end) != nil
+		return fmt.Errorf("append a fact: %w", err)
+	}
+	if err := ff.f.Sync(); err != nil {
+		ff.fatal = fmt.Errorf("append a fact: %w: what %s holds is not known any more; check the disk and start again", err, ff.f.Name())
+		return ff.fatal
+	}
+	ff.end += int64(len(line))
+	return nil
+}
+
+func (ff *factsFile) close() error { return ff.f.Close() }
