@@ -2,6 +2,7 @@ package settle_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"iter"
 	"sync"
@@ -39,11 +40,17 @@ func (m *memory) attempts(n int) {
 	for range n {
 		m.made++
 		id := record.AttemptID(fmt.Sprintf("a%d", m.made))
-		in := &record.Intent{Attempt: id, Request: fmt.Sprintf("r%d", m.made), Terms: "f1257", Tenant: fmt.Sprintf("t%d", m.made%5), Key: "k", Plan: "direct",
+		in := &record.Intent{Attempt: id, Request: requestID(m.made), Terms: "f1257", Tenant: fmt.Sprintf("t%d", m.made%5), Key: "k", Plan: "direct",
 			SalePrice: "sale-direct", Channel: "direct-api", Model: "m1@2026-01", Pool: "aws-east", CostPrice: "cost-m1", Right: "own"}
 		at := m.add(record.Record{Kind: record.KindIntent, Intent: in})
 		m.add(record.Record{Kind: record.KindOutcome, Outcome: &record.Outcome{Attempt: id, Intent: at, Status: record.Served, Usage: usage.Vector{UncachedInput: 900, Output: int64(m.made % 700)}}})
 	}
+}
+
+// requestID is as random as the ids of clients are.
+func requestID(n int) string {
+	sum := sha256.Sum256(fmt.Append(nil, n))
+	return fmt.Sprintf("req_%x", sum[:12])
 }
 
 // longest returns the records of the longest batch, the open one included.
