@@ -49,12 +49,15 @@ const (
 
 // Status is how settling stands.
 type Status struct {
-	Stored  ledger.Head `json:"stored"`  // the last stored batch
-	Posted  ledger.Head `json:"posted"`  // the last batch in memory
-	Lag     uint64      `json:"lag"`     // records of the journal that are not stored
-	Queued  int         `json:"queued"`  // batches that wait for the store
-	Error   string      `json:"error"`   // the last failure, empty when all works
-	Failing time.Time   `json:"failing"` // since when, zero when all works
+	Stored ledger.Head `json:"stored"` // the last stored batch
+	Posted ledger.Head `json:"posted"` // the last batch in memory
+	// Lag counts the records of the journal that are not stored. An idle node
+	// may keep a few: a batch is closed for outcomes, not for intents or refusals.
+	Lag     uint64    `json:"lag"`
+	Waiting int       `json:"waiting"` // outcomes that were read and are not posted
+	Queued  int       `json:"queued"`  // batches that wait for the store
+	Error   string    `json:"error"`   // the last failure, empty when all works
+	Failing time.Time `json:"failing"` // since when, zero when all works
 }
 
 // Settler owns the books of one node. Its methods may be called at once; Run
@@ -79,6 +82,7 @@ type Settler struct {
 	book   *ledger.Book
 	stored ledger.Head
 	queued int
+	waits  int
 	err    string
 	failed time.Time
 }
@@ -306,7 +310,7 @@ func (s *Settler) report(ctx context.Context) {
 	}
 	s.mu.Lock()
 	was := s.err
-	s.err = text
+	s.err, s.waits = text, s.outcomes
 	switch {
 	case text == "":
 		s.failed = time.Time{}
@@ -364,7 +368,7 @@ func (s *Settler) Status() Status {
 	last := s.journal.Last()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Status{Stored: s.stored, Posted: s.book.Head(), Queued: s.queued, Error: s.err, Failing: s.failed}
+	st := Status{Stored: s.stored, Posted: s.book.Head(), Waiting: s.waits, Queued: s.queued, Error: s.err, Failing: s.failed}
 	if last > s.stored.Last {
 		st.Lag = last - s.stored.Last
 	}

@@ -224,12 +224,12 @@ func TestRun_PostsWithinTheWindowAndStopsClean(t *testing.T) {
 		j.attempts(1)
 		time.Sleep(settle.Window - time.Millisecond)
 		synctest.Wait()
-		if st := s.Status(); st.Stored.Batch != 0 || st.Lag == 0 {
+		if st := s.Status(); st.Stored.Batch != 0 || st.Lag == 0 || st.Waiting != 1 {
 			t.Errorf("before the window ended: %+v", st)
 		}
 		time.Sleep(2 * time.Millisecond)
 		synctest.Wait()
-		if st := s.Status(); st.Stored.Batch != 1 || st.Lag != 0 || st.Error != "" {
+		if st := s.Status(); st.Stored.Batch != 1 || st.Lag != 0 || st.Waiting != 0 || st.Error != "" {
 			t.Errorf("after the window: %+v", st)
 		}
 		j.attempts(1)
