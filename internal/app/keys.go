@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -30,6 +31,9 @@ func hashSecret(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])
 }
+
+// demoKey is the key of the built-in example that is meant for visitors.
+const demoKey alliance.KeyID = "demo"
 
 // issued is a key whose secret was made at this start.
 type issued struct {
@@ -70,11 +74,15 @@ func issueKeys(a *alliance.Alliance, dir *datadir.Dir, o UpOptions, now time.Tim
 		if err != nil {
 			return nil, nil, err
 		}
-		if o.DemoKey != "" && len(fresh) == 0 {
+		if o.DemoKey != "" && k.ID == demoKey {
 			secret, sum = o.DemoKey, hashSecret(o.DemoKey)
 		}
 		k.SHA256 = sum
-		fresh = append(fresh, issued{k.ID, secret})
+		if k.ID == demoKey {
+			fresh = slices.Insert(fresh, 0, issued{k.ID, secret})
+		} else {
+			fresh = append(fresh, issued{k.ID, secret})
+		}
 		if o.File == "" {
 			continue
 		}
