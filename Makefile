@@ -4,6 +4,7 @@ BIN     := bin/accordo
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unversioned)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 ARGS    ?=
+TAGS    ?=
 
 export CGO_ENABLED ?= 0
 
@@ -11,7 +12,7 @@ export CGO_ENABLED ?= 0
 
 build: ## bin/accordo
 	@mkdir -p bin
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/accordo
+	$(GO) build -trimpath -tags "$(TAGS)" -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/accordo
 
 up: build ## build, fetch engine and weights once, serve the example
 	@$(BIN) up $(ARGS)
