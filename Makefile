@@ -29,5 +29,8 @@ check: ## formatting, vet, staticcheck, vulnerabilities, tidy
 bench: build ## benchmarks, as ratios to a baseline of the same run
 	@scripts/bench.sh
 
+fuzz: ## every fuzz target for FUZZTIME each
+	@scripts/fuzz.sh
+
 clean:
 	rm -rf bin build
