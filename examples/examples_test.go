@@ -116,55 +116,101 @@ func TestOpenAIAmazon_Rights(t *testing.T) {
 		by              alliance.RightID
 		cites, conflict []alliance.ClaimID
 	}{
-		{name: "Bedrock in January 2026 as known today", object: api, model: closed, channel: "aws-bedrock", at: "2026-01-15", known: "2026-11-22",
-			cites: []alliance.ClaimID{"C12", "C16", "P09", "P10", "P11"}, conflict: []alliance.ClaimID{"E12"}},
-		{name: "Bedrock in January 2026 as known then", object: api, model: closed, channel: "aws-bedrock", at: "2026-01-15", known: "2026-01-15",
-			cites: []alliance.ClaimID{"P09", "C12", "C16", "C15"}, conflict: []alliance.ClaimID{"E12"}},
-		{name: "Bedrock in May 2026 as known in February", object: api, model: closed, channel: "aws-bedrock", at: "2026-05-01", known: "2026-02-06",
-			cites: []alliance.ClaimID{"P09", "C12", "C16", "C15"}, conflict: []alliance.ClaimID{"E12"}},
-		{name: "Bedrock in May 2026 as known today", object: api, model: closed, channel: "aws-bedrock", at: "2026-05-01", known: "2026-11-22",
-			allowed: true, by: "api-bedrock-preview", cites: []alliance.ClaimID{"P11", "P07"}},
-		{name: "Bedrock in a region of the preview", object: api, model: closed, channel: "aws-bedrock", host: "amazon", region: "us-west-2", at: "2026-05-01", known: "2026-11-22",
-			allowed: true, by: "api-bedrock-preview", cites: []alliance.ClaimID{"P11", "P07"}},
+		{
+			name: "Bedrock in January 2026 as known today", object: api, model: closed, channel: "aws-bedrock", at: "2026-01-15", known: "2026-11-22",
+			cites: []alliance.ClaimID{"C12", "C16", "P09", "P10", "P11"}, conflict: []alliance.ClaimID{"E12"},
+		},
+		{
+			name: "Bedrock in January 2026 as known then", object: api, model: closed, channel: "aws-bedrock", at: "2026-01-15", known: "2026-01-15",
+			cites: []alliance.ClaimID{"P09", "C12", "C16", "C15"}, conflict: []alliance.ClaimID{"E12"},
+		},
+		{
+			name: "Bedrock in May 2026 as known in February", object: api, model: closed, channel: "aws-bedrock", at: "2026-05-01", known: "2026-02-06",
+			cites: []alliance.ClaimID{"P09", "C12", "C16", "C15"}, conflict: []alliance.ClaimID{"E12"},
+		},
+		{
+			name: "Bedrock in May 2026 as known today", object: api, model: closed, channel: "aws-bedrock", at: "2026-05-01", known: "2026-11-22",
+			allowed: true, by: "api-bedrock-preview", cites: []alliance.ClaimID{"P11", "P07"},
+		},
+		{
+			name: "Bedrock in a region of the preview", object: api, model: closed, channel: "aws-bedrock", host: "amazon", region: "us-west-2", at: "2026-05-01", known: "2026-11-22",
+			allowed: true, by: "api-bedrock-preview", cites: []alliance.ClaimID{"P11", "P07"},
+		},
 		{name: "Bedrock in a region outside the preview", object: api, model: closed, channel: "aws-bedrock", host: "amazon", region: "us-east-1", at: "2026-05-01", known: "2026-11-22"},
 		{name: "Bedrock on the day between P11 and P07", object: api, model: closed, channel: "aws-bedrock", at: "2026-04-27", known: "2026-11-22"},
-		{name: "open weights on Bedrock in January", object: api, model: open, channel: "aws-bedrock", at: "2026-01-15", known: "2026-11-22",
-			allowed: true, by: "open-weights-served", cites: []alliance.ClaimID{"P08"}, conflict: []alliance.ClaimID{"E06", "E07"}},
-		{name: "open weights on Bedrock in January as known then", object: api, model: open, channel: "aws-bedrock", at: "2026-01-15", known: "2026-01-15",
-			allowed: true, by: "open-weights-served", cites: []alliance.ClaimID{"P08"}, conflict: []alliance.ClaimID{"E06", "E07"}},
-		{name: "open weights on Bedrock in May as known in February", object: api, model: open, channel: "aws-bedrock", at: "2026-05-01", known: "2026-02-06",
-			allowed: true, by: "open-weights-served", cites: []alliance.ClaimID{"P08"}, conflict: []alliance.ClaimID{"E06", "E07"}},
+		{
+			name: "open weights on Bedrock in January", object: api, model: open, channel: "aws-bedrock", at: "2026-01-15", known: "2026-11-22",
+			allowed: true, by: "open-weights-served", cites: []alliance.ClaimID{"P08"}, conflict: []alliance.ClaimID{"E06", "E07"},
+		},
+		{
+			name: "open weights on Bedrock in January as known then", object: api, model: open, channel: "aws-bedrock", at: "2026-01-15", known: "2026-01-15",
+			allowed: true, by: "open-weights-served", cites: []alliance.ClaimID{"P08"}, conflict: []alliance.ClaimID{"E06", "E07"},
+		},
+		{
+			name: "open weights on Bedrock in May as known in February", object: api, model: open, channel: "aws-bedrock", at: "2026-05-01", known: "2026-02-06",
+			allowed: true, by: "open-weights-served", cites: []alliance.ClaimID{"P08"}, conflict: []alliance.ClaimID{"E06", "E07"},
+		},
 		{name: "open weights before they were published", object: api, model: open, channel: "aws-bedrock", at: "2025-08-01", known: "2026-11-22"},
-		{name: "Azure while it is exclusive", object: api, model: closed, channel: "azure-openai", host: "microsoft", at: "2026-01-15", known: "2026-11-22",
-			allowed: true, by: "api-azure-ended", cites: []alliance.ClaimID{"C12", "C16", "P09", "P10", "P11"}, conflict: []alliance.ClaimID{"E12"}},
-		{name: "Azure under the licence", object: api, model: closed, channel: "azure-openai", host: "microsoft", at: "2026-11-22", known: "2026-11-22",
-			allowed: true, by: "api-azure-licence", cites: []alliance.ClaimID{"P11"}},
-		{name: "OpenAI's own API on Azure in January", object: api, model: closed, seller: "openai", channel: "openai-api", host: "microsoft", at: "2026-01-15", known: "2026-11-22",
-			allowed: true, by: "api-own-on-azure", cites: []alliance.ClaimID{"P09"}},
-		{name: "OpenAI's own API on AWS in January", object: api, model: closed, seller: "openai", channel: "openai-api", host: "amazon", at: "2026-01-15", known: "2026-11-22",
-			cites: []alliance.ClaimID{"C12", "C16", "P09", "P10", "P11"}, conflict: []alliance.ClaimID{"E12"}},
-		{name: "OpenAI's own API on AWS in May", object: api, model: closed, seller: "openai", channel: "openai-api", host: "amazon", at: "2026-05-01", known: "2026-11-22",
-			allowed: true, by: "api-own-any-cloud", cites: []alliance.ClaimID{"P11"}},
-		{name: "agents on AWS", object: agents, model: closed, channel: "aws-bedrock", at: "2026-05-01", known: "2026-11-22",
-			allowed: true, by: "frontier-agents-aws", cites: []alliance.ClaimID{"P05", "P10"}},
-		{name: "agents on Azure as a third party's", object: agents, model: closed, channel: "azure-openai", at: "2026-05-01", known: "2026-11-22",
-			cites: []alliance.ClaimID{"P05", "P10"}},
-		{name: "agents as OpenAI's own product on Azure", object: agents, model: closed, seller: "openai", channel: "chatgpt", host: "microsoft", at: "2026-05-01", known: "2026-11-22",
-			allowed: true, by: "frontier-agents-own", cites: []alliance.ClaimID{"P10"}},
-		{name: "OpenAI's products on AWS in March", object: alliance.FirstPartyProduct, model: closed, seller: "openai", channel: "chatgpt", host: "amazon", at: "2026-03-15", known: "2026-11-22",
-			cites: []alliance.ClaimID{"P10", "P11"}},
-		{name: "OpenAI's products on AWS in May", object: alliance.FirstPartyProduct, model: closed, seller: "openai", channel: "chatgpt", host: "amazon", at: "2026-05-01", known: "2026-11-22",
-			allowed: true, by: "products-azure-first", cites: []alliance.ClaimID{"P11"}},
-		{name: "compute from AWS before October 2025", object: buy, model: closed, host: "amazon", at: "2025-06-01", known: "2026-11-22",
-			cites: []alliance.ClaimID{"P09", "D04"}},
-		{name: "compute from AWS in January, as known then", object: buy, model: closed, host: "amazon", at: "2026-01-15", known: "2026-01-15",
-			allowed: true, by: "compute-freed", cites: []alliance.ClaimID{"D04", "B07", "C09"}},
-		{name: "the custom model on Amazon's assistant", object: api, model: "assistant-custom", seller: "amazon", channel: "alexa", host: "amazon", at: "2026-11-22", known: "2026-11-22",
-			allowed: true, by: "custom-for-amazon", cites: []alliance.ClaimID{"P06"}},
-		{name: "the custom model hosted on AWS while calls stayed on Azure", object: api, model: "assistant-custom", seller: "amazon", channel: "alexa", host: "amazon", at: "2026-03-15", known: "2026-11-22",
-			cites: []alliance.ClaimID{"C12", "C16", "P09", "P10", "P11"}, conflict: []alliance.ClaimID{"E12"}},
-		{name: "the custom model hosted on Azure at that time", object: api, model: "assistant-custom", seller: "amazon", channel: "alexa", host: "microsoft", at: "2026-03-15", known: "2026-11-22",
-			allowed: true, by: "custom-for-amazon", cites: []alliance.ClaimID{"P06"}},
+		{
+			name: "Azure while it is exclusive", object: api, model: closed, channel: "azure-openai", host: "microsoft", at: "2026-01-15", known: "2026-11-22",
+			allowed: true, by: "api-azure-ended", cites: []alliance.ClaimID{"C12", "C16", "P09", "P10", "P11"}, conflict: []alliance.ClaimID{"E12"},
+		},
+		{
+			name: "Azure under the licence", object: api, model: closed, channel: "azure-openai", host: "microsoft", at: "2026-11-22", known: "2026-11-22",
+			allowed: true, by: "api-azure-licence", cites: []alliance.ClaimID{"P11"},
+		},
+		{
+			name: "OpenAI's own API on Azure in January", object: api, model: closed, seller: "openai", channel: "openai-api", host: "microsoft", at: "2026-01-15", known: "2026-11-22",
+			allowed: true, by: "api-own-on-azure", cites: []alliance.ClaimID{"P09"},
+		},
+		{
+			name: "OpenAI's own API on AWS in January", object: api, model: closed, seller: "openai", channel: "openai-api", host: "amazon", at: "2026-01-15", known: "2026-11-22",
+			cites: []alliance.ClaimID{"C12", "C16", "P09", "P10", "P11"}, conflict: []alliance.ClaimID{"E12"},
+		},
+		{
+			name: "OpenAI's own API on AWS in May", object: api, model: closed, seller: "openai", channel: "openai-api", host: "amazon", at: "2026-05-01", known: "2026-11-22",
+			allowed: true, by: "api-own-any-cloud", cites: []alliance.ClaimID{"P11"},
+		},
+		{
+			name: "agents on AWS", object: agents, model: closed, channel: "aws-bedrock", at: "2026-05-01", known: "2026-11-22",
+			allowed: true, by: "frontier-agents-aws", cites: []alliance.ClaimID{"P05", "P10"},
+		},
+		{
+			name: "agents on Azure as a third party's", object: agents, model: closed, channel: "azure-openai", at: "2026-05-01", known: "2026-11-22",
+			cites: []alliance.ClaimID{"P05", "P10"},
+		},
+		{
+			name: "agents as OpenAI's own product on Azure", object: agents, model: closed, seller: "openai", channel: "chatgpt", host: "microsoft", at: "2026-05-01", known: "2026-11-22",
+			allowed: true, by: "frontier-agents-own", cites: []alliance.ClaimID{"P10"},
+		},
+		{
+			name: "OpenAI's products on AWS in March", object: alliance.FirstPartyProduct, model: closed, seller: "openai", channel: "chatgpt", host: "amazon", at: "2026-03-15", known: "2026-11-22",
+			cites: []alliance.ClaimID{"P10", "P11"},
+		},
+		{
+			name: "OpenAI's products on AWS in May", object: alliance.FirstPartyProduct, model: closed, seller: "openai", channel: "chatgpt", host: "amazon", at: "2026-05-01", known: "2026-11-22",
+			allowed: true, by: "products-azure-first", cites: []alliance.ClaimID{"P11"},
+		},
+		{
+			name: "compute from AWS before October 2025", object: buy, model: closed, host: "amazon", at: "2025-06-01", known: "2026-11-22",
+			cites: []alliance.ClaimID{"P09", "D04"},
+		},
+		{
+			name: "compute from AWS in January, as known then", object: buy, model: closed, host: "amazon", at: "2026-01-15", known: "2026-01-15",
+			allowed: true, by: "compute-freed", cites: []alliance.ClaimID{"D04", "B07", "C09"},
+		},
+		{
+			name: "the custom model on Amazon's assistant", object: api, model: "assistant-custom", seller: "amazon", channel: "alexa", host: "amazon", at: "2026-11-22", known: "2026-11-22",
+			allowed: true, by: "custom-for-amazon", cites: []alliance.ClaimID{"P06"},
+		},
+		{
+			name: "the custom model hosted on AWS while calls stayed on Azure", object: api, model: "assistant-custom", seller: "amazon", channel: "alexa", host: "amazon", at: "2026-03-15", known: "2026-11-22",
+			cites: []alliance.ClaimID{"C12", "C16", "P09", "P10", "P11"}, conflict: []alliance.ClaimID{"E12"},
+		},
+		{
+			name: "the custom model hosted on Azure at that time", object: api, model: "assistant-custom", seller: "amazon", channel: "alexa", host: "microsoft", at: "2026-03-15", known: "2026-11-22",
+			allowed: true, by: "custom-for-amazon", cites: []alliance.ClaimID{"P06"},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := register.Evaluate(right.Query{

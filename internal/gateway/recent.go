@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"net/http"
 	"sync"
 	"time"
 
@@ -73,9 +72,6 @@ func (r *Row) end(a *attempt, e *ending, ttft time.Duration) {
 		r.Status, r.Code = 499, reasonClientLeft
 	}
 }
-
-// ok reports whether the client got a complete answer.
-func (r *Row) ok() bool { return r.Status == http.StatusOK && r.Code == "" }
 
 // ring keeps the last rows.
 type ring struct {

@@ -100,10 +100,11 @@ func checkRestart(t *testing.T, what any, disk *memFS, want []record.Record, saf
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	j, rec, err = Open(dir, options(disk))
+	reopened, rec, err := Open(dir, options(disk))
 	if err != nil || rec.Open != nil || rec.Repairs != nil {
 		t.Fatalf("%v: opened again: %+v, %v", what, rec, err)
 	}
+	must(t)(0, reopened.Close())
 	final := mustAll(t, ReadFS(disk, dir, 1))
 	checkWhole(t, final)
 	if len(final) != len(got)+len(open)+1 {

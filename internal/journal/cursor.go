@@ -182,8 +182,10 @@ func (c *cursor) settle(err error) ([]byte, error) {
 }
 
 func (c *cursor) corrupt(reason error) error {
-	return &CorruptionError{File: segmentPath(c.dir, c.head.first), Offset: c.scan.pos, Sequence: c.next, Reason: reason,
-		Last: len(c.firsts) == 0 || c.head.first == c.last()}
+	return &CorruptionError{
+		File: segmentPath(c.dir, c.head.first), Offset: c.scan.pos, Sequence: c.next, Reason: reason,
+		Last: len(c.firsts) == 0 || c.head.first == c.last(),
+	}
 }
 
 // skip passes over one record without decoding it.

@@ -115,8 +115,10 @@ type Journal struct {
 // directory's lock: two writers are not noticed here. Damage is a
 // *CorruptionError, and nothing is changed.
 func Open(dir string, o Options) (*Journal, Recovery, error) {
-	j := &Journal{fs: o.FS, dir: dir, node: o.Node, now: o.Now, segmentBytes: o.SegmentBytes, pendingBytes: o.PendingBytes,
-		refusalsPerSecond: o.RefusalsPerSecond, flushed: make(chan struct{}, 1), next: 1, open: map[uint64]struct{}{}}
+	j := &Journal{
+		fs: o.FS, dir: dir, node: o.Node, now: o.Now, segmentBytes: o.SegmentBytes, pendingBytes: o.PendingBytes,
+		refusalsPerSecond: o.RefusalsPerSecond, flushed: make(chan struct{}, 1), next: 1, open: map[uint64]struct{}{},
+	}
 	j.changed = sync.NewCond(&j.mu)
 	switch o.Durability {
 	case Crash, "":
@@ -195,8 +197,10 @@ func (j *Journal) Mark(ctx context.Context) (uint64, error) {
 // Start records that this process serves under the terms with this hash. It
 // is called after Abandon, once.
 func (j *Journal) Start(ctx context.Context, version, terms string) (uint64, error) {
-	return j.append(ctx, &record.Record{Kind: record.KindStart,
-		Start: &record.Start{Version: version, Terms: terms, Node: j.node}})
+	return j.append(ctx, &record.Record{
+		Kind:  record.KindStart,
+		Start: &record.Start{Version: version, Terms: terms, Node: j.node},
+	})
 }
 
 // Refusal appends a refusal. It never waits for room and reports no error: a
@@ -299,8 +303,10 @@ type State struct {
 func (j *Journal) State() State {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	s := State{Last: j.written, Synced: j.synced, At: j.at, OpenIntents: len(j.open), SegmentFirst: j.first,
-		SegmentBytes: j.end, RefusalsMissed: j.refusalsMissed, Fault: j.fault}
+	s := State{
+		Last: j.written, Synced: j.synced, At: j.at, OpenIntents: len(j.open), SegmentFirst: j.first,
+		SegmentBytes: j.end, RefusalsMissed: j.refusalsMissed, Fault: j.fault,
+	}
 	if j.fatal != nil {
 		s.Fault = j.fatal
 	}

@@ -47,13 +47,17 @@ func mustOpen(t testing.TB, o Options) (*Journal, Recovery) {
 }
 
 func intent(n int) *record.Intent {
-	return &record.Intent{Attempt: record.AttemptID(fmt.Sprintf("attempt-%d", n)), Request: fmt.Sprintf("r%d", n), Number: 1,
-		Pool: "pool", Model: "m@1", Estimate: usage.Vector{UncachedInput: int64(n), Output: 7}}
+	return &record.Intent{
+		Attempt: record.AttemptID(fmt.Sprintf("attempt-%d", n)), Request: fmt.Sprintf("r%d", n), Number: 1,
+		Pool: "pool", Model: "m@1", Estimate: usage.Vector{UncachedInput: int64(n), Output: 7},
+	}
 }
 
 func outcome(in uint64, n int) *record.Outcome {
-	return &record.Outcome{Attempt: record.AttemptID(fmt.Sprintf("attempt-%d", n)), Intent: in, Status: record.Served,
-		Usage: usage.Vector{UncachedInput: int64(n), Output: 9}}
+	return &record.Outcome{
+		Attempt: record.AttemptID(fmt.Sprintf("attempt-%d", n)), Intent: in, Status: record.Served,
+		Usage: usage.Vector{UncachedInput: int64(n), Output: 9},
+	}
 }
 
 // all collects what a reader yields, and its error.

@@ -185,8 +185,10 @@ func cut(f File, c *cursor, rec *Recovery) error {
 func (j *Journal) Abandon(ctx context.Context, open []OpenIntent) (int, error) {
 	n := 0
 	for _, o := range open {
-		_, err := j.Outcome(ctx, &record.Outcome{Attempt: o.Intent.Attempt, Intent: o.Sequence, Status: record.Abandoned,
-			Usage: o.Intent.Estimate, Reason: abandonedReason})
+		_, err := j.Outcome(ctx, &record.Outcome{
+			Attempt: o.Intent.Attempt, Intent: o.Sequence, Status: record.Abandoned,
+			Usage: o.Intent.Estimate, Reason: abandonedReason,
+		})
 		switch {
 		case errors.Is(err, ErrNoIntent): // closed by the call before
 		case err != nil:

@@ -92,8 +92,10 @@ func parseHeader(b []byte) (header, int, error) {
 	if headerSum(b[:n]) != le.Uint32(b[16:]) {
 		return header{}, 0, errHeader
 	}
-	return header{previous: le.Uint32(b[20:]), first: le.Uint64(b[24:]), at: int64(le.Uint64(b[32:])),
-		oldest: le.Uint64(b[40:]), node: string(b[headerFixed:n])}, int(n), nil
+	return header{
+		previous: le.Uint32(b[20:]), first: le.Uint64(b[24:]), at: int64(le.Uint64(b[32:])),
+		oldest: le.Uint64(b[40:]), node: string(b[headerFixed:n]),
+	}, int(n), nil
 }
 
 // appendFrame appends r with its length and checksum, or errTooLong and dst

@@ -242,7 +242,7 @@ func TestAnyInterleaving_StaysUnderTheLimits(t *testing.T) {
 		b := New(Options{})
 		now := start
 		var open []held
-		var day, month = now.YearDay(), now.Month()
+		day, month := now.YearDay(), now.Month()
 		var tokens int64
 		var spendDay, spendMonth money.Amount
 		check := func() (int64, money.Amount) {

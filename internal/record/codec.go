@@ -149,8 +149,10 @@ func appendIntent(dst []byte, i *Intent) []byte {
 	dst = appendText(dst, i.Request)
 	dst = binary.AppendVarint(dst, int64(i.Number))
 	dst = binary.AppendUvarint(dst, i.Decision)
-	for _, s := range [...]string{i.Terms, i.Tenant, i.Key, i.Plan, i.Channel, i.Territory, i.EndUser, i.Model,
-		i.Variant, i.Pool, i.Contract, i.Right, i.CostPrice, i.SalePrice} {
+	for _, s := range [...]string{
+		i.Terms, i.Tenant, i.Key, i.Plan, i.Channel, i.Territory, i.EndUser, i.Model,
+		i.Variant, i.Pool, i.Contract, i.Right, i.CostPrice, i.SalePrice,
+	} {
 		dst = appendText(dst, s)
 	}
 	dst = appendUsage(dst, i.Estimate)
@@ -173,8 +175,10 @@ func appendOutcome(dst []byte, o *Outcome) []byte {
 }
 
 func appendRefusal(dst []byte, f *Refusal) []byte {
-	for _, s := range [...]string{f.Request, f.Tenant, f.Key, f.Plan, f.Channel, f.Territory, f.EndUser, f.Terms,
-		f.Model, f.Code, f.Reason} {
+	for _, s := range [...]string{
+		f.Request, f.Tenant, f.Key, f.Plan, f.Channel, f.Territory, f.EndUser, f.Terms,
+		f.Model, f.Code, f.Reason,
+	} {
 		dst = appendText(dst, s)
 	}
 	return appendConsidered(dst, f.Considered)

@@ -156,8 +156,10 @@ func (d *decoder) intent() *Intent {
 	}
 	i.Number = int32(n)
 	i.Decision = d.uvarint()
-	for _, to := range [...]*string{&i.Terms, &i.Tenant, &i.Key, &i.Plan, &i.Channel, &i.Territory, &i.EndUser,
-		&i.Model, &i.Variant, &i.Pool, &i.Contract, &i.Right, &i.CostPrice, &i.SalePrice} {
+	for _, to := range [...]*string{
+		&i.Terms, &i.Tenant, &i.Key, &i.Plan, &i.Channel, &i.Territory, &i.EndUser,
+		&i.Model, &i.Variant, &i.Pool, &i.Contract, &i.Right, &i.CostPrice, &i.SalePrice,
+	} {
 		*to = d.text()
 	}
 	i.Estimate = d.usage()
@@ -179,8 +181,10 @@ func (d *decoder) outcome() *Outcome {
 
 func (d *decoder) refusal() *Refusal {
 	f := &Refusal{}
-	for _, to := range [...]*string{&f.Request, &f.Tenant, &f.Key, &f.Plan, &f.Channel, &f.Territory, &f.EndUser,
-		&f.Terms, &f.Model, &f.Code, &f.Reason} {
+	for _, to := range [...]*string{
+		&f.Request, &f.Tenant, &f.Key, &f.Plan, &f.Channel, &f.Territory, &f.EndUser,
+		&f.Terms, &f.Model, &f.Code, &f.Reason,
+	} {
 		*to = d.text()
 	}
 	f.Considered = d.considered()

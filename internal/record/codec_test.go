@@ -30,20 +30,24 @@ func samples() map[string]Record {
 		Considered: []Considered{
 			{Pool: "aws-gb200", Verdict: Chosen, Cost: 12, Price: 10, Scarcity: 1, Latency: 1, LambdaPPM: 250_000},
 			{Pool: "azure", Verdict: Dearer, Cost: math.MaxInt64, Price: math.MinInt64},
-		}}}
+		},
+	}}
 	return map[string]Record{
 		"intent":       full,
 		"intent empty": {Kind: KindIntent, Intent: &Intent{}},
 		"outcome": {Sequence: 8, At: 1_790_000_001_000_000_000, Kind: KindOutcome, Outcome: &Outcome{
 			Attempt: "0f1e2d3c4b5a69780011223344556677", Intent: 7, Observation: 42, Status: Served,
 			Usage: usage.Vector{UncachedInput: 90, CacheRead: 11, Output: 222}, Tier: "default", Upstream: "chatcmpl-1",
-			Version: "2026-04-14", TTFT: 250_000_000, Duration: 876_543_211}},
+			Version: "2026-04-14", TTFT: 250_000_000, Duration: 876_543_211,
+		}},
 		"outcome suspense": {Sequence: math.MaxUint64, At: math.MinInt64, Kind: KindOutcome, Outcome: &Outcome{Status: Suspense, Reason: "client left", Duration: -1}},
 		"mark":             {Sequence: 9, At: 1_790_000_002_000_000_000, Kind: KindMark, Mark: &Mark{}},
 		"start":            {Sequence: 1, At: 1, Kind: KindStart, Start: &Start{Version: "v0.1.0", Terms: strings.Repeat("01", 32), Node: "n1"}},
-		"refusal": {Sequence: 10, At: 2, Kind: KindRefusal, Refusal: &Refusal{Request: "req-2", Tenant: "acme", Key: "key-1", Plan: "free",
+		"refusal": {Sequence: 10, At: 2, Kind: KindRefusal, Refusal: &Refusal{
+			Request: "req-2", Tenant: "acme", Key: "key-1", Plan: "free",
 			Channel: "app", Territory: "CA", EndUser: "u", Terms: strings.Repeat("ff", 32), Model: "openai-frontier",
-			Code: "model_not_found", Reason: "no right", Considered: []Considered{{Pool: "p", Verdict: Expired}}}},
+			Code: "model_not_found", Reason: "no right", Considered: []Considered{{Pool: "p", Verdict: Expired}},
+		}},
 	}
 }
 
@@ -108,8 +112,10 @@ func genConsidered(t *rapid.T) []Considered {
 	var cs []Considered
 	i64 := rapid.Int64()
 	for range n {
-		cs = append(cs, Considered{Pool: genText().Draw(t, "pool"), Verdict: Verdict(rapid.IntRange(1, 6).Draw(t, "verdict")),
-			Cost: i64.Draw(t, "c"), Price: i64.Draw(t, "p"), Scarcity: i64.Draw(t, "s"), Latency: i64.Draw(t, "l"), LambdaPPM: i64.Draw(t, "ppm")})
+		cs = append(cs, Considered{
+			Pool: genText().Draw(t, "pool"), Verdict: Verdict(rapid.IntRange(1, 6).Draw(t, "verdict")),
+			Cost: i64.Draw(t, "c"), Price: i64.Draw(t, "p"), Scarcity: i64.Draw(t, "s"), Latency: i64.Draw(t, "l"), LambdaPPM: i64.Draw(t, "ppm"),
+		})
 	}
 	return cs
 }
@@ -118,11 +124,15 @@ func genRecord(t *rapid.T) Record {
 	r := Record{Sequence: rapid.Uint64().Draw(t, "sequence"), At: rapid.Int64().Draw(t, "at"), Kind: Kind(rapid.IntRange(1, 5).Draw(t, "kind"))}
 	switch r.Kind {
 	case KindIntent:
-		r.Intent = &Intent{Number: rapid.Int32().Draw(t, "number"), Decision: rapid.Uint64().Draw(t, "decision"),
-			Estimate: genUsage(t), Stream: rapid.Bool().Draw(t, "stream"), Considered: genConsidered(t)}
+		r.Intent = &Intent{
+			Number: rapid.Int32().Draw(t, "number"), Decision: rapid.Uint64().Draw(t, "decision"),
+			Estimate: genUsage(t), Stream: rapid.Bool().Draw(t, "stream"), Considered: genConsidered(t),
+		}
 	case KindOutcome:
-		r.Outcome = &Outcome{Intent: rapid.Uint64().Draw(t, "intent"), Observation: rapid.Uint64().Draw(t, "obs"),
-			Status: Status(rapid.IntRange(1, 4).Draw(t, "status")), Usage: genUsage(t), TTFT: rapid.Int64().Draw(t, "ttft"), Duration: rapid.Int64().Draw(t, "dur")}
+		r.Outcome = &Outcome{
+			Intent: rapid.Uint64().Draw(t, "intent"), Observation: rapid.Uint64().Draw(t, "obs"),
+			Status: Status(rapid.IntRange(1, 4).Draw(t, "status")), Usage: genUsage(t), TTFT: rapid.Int64().Draw(t, "ttft"), Duration: rapid.Int64().Draw(t, "dur"),
+		}
 	case KindMark:
 		r.Mark = &Mark{}
 	case KindStart:

@@ -43,10 +43,15 @@ func story() *alliance.Alliance {
 		Families: []alliance.Family{{ID: "top", Members: []alliance.FamilyMember{{Model: "top-1", From: day("2025-01-01")}, {Model: "top-2", From: day("2026-03-01")}}}},
 		Variants: []alliance.Variant{{ID: "custom", Base: "top"}},
 		Claims: []alliance.Claim{
-			{ID: "C12", Known: day("2025-12-01")}, {ID: "C16", Known: day("2025-12-01")},
+			{ID: "C12", Known: day("2025-12-01")},
+			{ID: "C16", Known: day("2025-12-01")},
 			{ID: "E12", Known: day("2025-11-20"), Conflicts: []alliance.ClaimID{"C12"}},
-			{ID: "P11", Known: day("2026-04-27")}, {ID: "P07", Known: day("2026-04-28")}, {ID: "P05", Known: day("2026-02-27")},
-			{ID: "P08", Known: day("2025-08-05")}, {ID: "P09", Known: day("2025-10-28"), Conflicts: []alliance.ClaimID{"Z"}}, {ID: "Z", Known: day("2027-01-01")},
+			{ID: "P11", Known: day("2026-04-27")},
+			{ID: "P07", Known: day("2026-04-28")},
+			{ID: "P05", Known: day("2026-02-27")},
+			{ID: "P08", Known: day("2025-08-05")},
+			{ID: "P09", Known: day("2025-10-28"), Conflicts: []alliance.ClaimID{"Z"}},
+			{ID: "Z", Known: day("2027-01-01")},
 		},
 		Rights: []alliance.Right{
 			{

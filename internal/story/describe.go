@@ -136,8 +136,13 @@ func (d *description) right(r *alliance.Right) {
 	}
 	d.add("%s", line)
 	for _, part := range [...]struct{ word, value string }{
-		{"seller", string(r.Seller)}, {"channel", string(r.Channel)}, {"host", string(r.Host)},
-		{"regions", ids(r.Regions)}, {"territories", ids(r.Territories)}, {"state", r.State}, {"supersedes", ids(r.Supersedes)},
+		{"seller", string(r.Seller)},
+		{"channel", string(r.Channel)},
+		{"host", string(r.Host)},
+		{"regions", ids(r.Regions)},
+		{"territories", ids(r.Territories)},
+		{"state", r.State},
+		{"supersedes", ids(r.Supersedes)},
 	} {
 		if part.value != "" {
 			d.add("%s: %s", part.word, part.value)

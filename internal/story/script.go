@@ -77,7 +77,7 @@ func decode(data []byte, s *Script) (err error) {
 	}()
 	err = yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(s)
 	if errors.Is(err, io.EOF) {
-		return errors.New("the file is empty: write articles: and cards:")
+		return errors.New("the file is empty: write the lists articles and cards")
 	}
 	return err
 }

@@ -113,15 +113,21 @@ func TestBuild_ShowsOnlyWhatWasKnown(t *testing.T) {
 		superseded    map[alliance.ClaimID][]alliance.ClaimID
 		contradiction map[alliance.ClaimID][]alliance.ClaimID
 	}{
-		{name: "before the first article only older records are known", at: "2025-11-01", card: "S26", claims: []alliance.ClaimID{"P08"},
-			objects: []string{"gpt-oss-20b", "gpt-oss-120b", "open-weights-apache", "open-weights-served"}},
+		{
+			name: "before the first article only older records are known", at: "2025-11-01", card: "S26", claims: []alliance.ClaimID{"P08"},
+			objects: []string{"gpt-oss-20b", "gpt-oss-120b", "open-weights-apache", "open-weights-served"},
+		},
 		{name: "in November E12 stands alone", at: "2025-12-01", articles: 2, card: "S24", claims: []alliance.ClaimID{"E12"}, objects: []string{"aws-bedrock"}},
-		{name: "in December it is contradicted", at: "2025-12-20", articles: 4, card: "S24", claims: []alliance.ClaimID{"E12", "C15", "C17"}, objects: []string{"aws-bedrock"},
-			contradiction: map[alliance.ClaimID][]alliance.ClaimID{"E12": {"C12", "C15", "C16"}, "C15": {"E12"}}},
-		{name: "in May C15 is overtaken", at: "2026-05-01", articles: 5, card: "S24", claims: []alliance.ClaimID{"E12", "C15", "C17", "P04", "P05", "P11", "P07"},
+		{
+			name: "in December it is contradicted", at: "2025-12-20", articles: 4, card: "S24", claims: []alliance.ClaimID{"E12", "C15", "C17"}, objects: []string{"aws-bedrock"},
+			contradiction: map[alliance.ClaimID][]alliance.ClaimID{"E12": {"C12", "C15", "C16"}, "C15": {"E12"}},
+		},
+		{
+			name: "in May C15 is overtaken", at: "2026-05-01", articles: 5, card: "S24", claims: []alliance.ClaimID{"E12", "C15", "C17", "P04", "P05", "P11", "P07"},
 			objects:       []string{"aws-bedrock", "api-bedrock-preview", "stateful-runtime-bedrock", "frontier-agents-aws"},
 			superseded:    map[alliance.ClaimID][]alliance.ClaimID{"C15": {"P07"}},
-			contradiction: map[alliance.ClaimID][]alliance.ClaimID{"E12": {"C12", "C15", "C16"}, "C15": {"E12"}}},
+			contradiction: map[alliance.ClaimID][]alliance.ClaimID{"E12": {"C12", "C15", "C16"}, "C15": {"E12"}},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			st := build(t, tt.at)
@@ -215,9 +221,13 @@ func TestAskClaims(t *testing.T) {
 		{name: "without ids all claims are parted by firmness", at: "2025-12-01", golden: "claims-all.txt"},
 		{name: "a claim comes with what it touches", at: "2026-11-22", ids: []string{"E12", "C12", "B17"}, golden: "claims-claim.txt"},
 		{name: "a deal comes with the history of its figure", at: "2026-11-22", ids: []string{"deal-amazon-equity"}, golden: "claims-deal.txt"},
-		{name: "objects of every kind say what they are", at: "2026-11-22", golden: "claims-objects.txt",
-			ids: []string{"aws-38bn", "azure-reserved", "api-bedrock-preview", "api-azure-press", "aws-trn3-us-east-2", "trainium3", "gb200", "assistant-custom", "assistant-free", "api",
-				"gpt-5.5", "openai-frontier", "alexa", "cost-aws-gb200-gpt-5.5", "amazon", "demo", "demo-tenant", "total-commitments"}},
+		{
+			name: "objects of every kind say what they are", at: "2026-11-22", golden: "claims-objects.txt",
+			ids: []string{
+				"aws-38bn", "azure-reserved", "api-bedrock-preview", "api-azure-press", "aws-trn3-us-east-2", "trainium3", "gb200", "assistant-custom", "assistant-free", "api",
+				"gpt-5.5", "openai-frontier", "alexa", "cost-aws-gb200-gpt-5.5", "amazon", "demo", "demo-tenant", "total-commitments",
+			},
+		},
 		{name: "a deal does not tell what became known later", at: "2025-12-20", ids: []string{"deal-amazon-equity"}, golden: "claims-deal-2025-12-20.txt"},
 		{name: "a system answers with its claims", at: "2026-11-22", ids: []string{"S16"}, golden: "claims-system.txt"},
 	} {

@@ -132,8 +132,11 @@ func (o *ChildOptions) setDefaults() {
 		v  *time.Duration
 		by time.Duration
 	}{
-		{&o.StartTimeout, DefaultStartTimeout}, {&o.StopGrace, DefaultStopGrace}, {&o.MinBackoff, DefaultMinBackoff},
-		{&o.MaxBackoff, DefaultMaxBackoff}, {&o.Steady, DefaultSteady},
+		{&o.StartTimeout, DefaultStartTimeout},
+		{&o.StopGrace, DefaultStopGrace},
+		{&o.MinBackoff, DefaultMinBackoff},
+		{&o.MaxBackoff, DefaultMaxBackoff},
+		{&o.Steady, DefaultSteady},
 	} {
 		if *d.v <= 0 {
 			*d.v = d.by

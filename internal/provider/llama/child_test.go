@@ -274,7 +274,8 @@ func TestChild_FailsARequestCleanlyWhenKilledAndComesBack(t *testing.T) {
 	testLibrary(t)
 	var log bytes.Buffer
 	c, stop := startChild(t, childServes, ChildOptions{Stderr: &log, Serve: ServeCommand{
-		Lib: os.Getenv("ACCORDO_ENGINE_DIR"), Weights: tinyFile(t, tinymodel.Options{ChatTemplate: tinymodel.ChatML}), Name: []string{"tiny"}, Threads: 1}})
+		Lib: os.Getenv("ACCORDO_ENGINE_DIR"), Weights: tinyFile(t, tinymodel.Options{ChatTemplate: tinymodel.ChatML}), Name: []string{"tiny"}, Threads: 1,
+	}})
 	client := &http.Client{Transport: &http.Transport{DialContext: c.Dial}}
 	defer client.CloseIdleConnections()
 	post := func() (*http.Response, error) {

@@ -35,11 +35,11 @@ type contextParams struct{ words [contextParamWords]uint64 }
 
 func (p *contextParams) setContextTokens(n uint32) { *(*uint32)(unsafe.Pointer(&p.words)) = n }
 
-// batch has the layout of llama_batch.
+// batch has the layout of llama_batch: a count, then six pointers. The engine
+// makes it and the engine reads it.
 type batch struct {
-	tokens                         int32
-	_                              int32
-	token, embd, pos, nSeq, seq, o uintptr
+	_, _             int32
+	_, _, _, _, _, _ uintptr
 }
 
 // chatMessage has the layout of llama_chat_message.

@@ -131,8 +131,10 @@ func (r *chatRequest) check() error {
 		v        *float64
 		min, max float64
 	}{
-		{"temperature", r.Temperature, 0, 2}, {"top_p", r.TopP, 0, 1},
-		{"frequency_penalty", r.FrequencyPenalty, -2, 2}, {"presence_penalty", r.PresencePenalty, -2, 2},
+		{"temperature", r.Temperature, 0, 2},
+		{"top_p", r.TopP, 0, 1},
+		{"frequency_penalty", r.FrequencyPenalty, -2, 2},
+		{"presence_penalty", r.PresencePenalty, -2, 2},
 	} {
 		if f.v != nil && (*f.v < f.min || *f.v > f.max) {
 			return invalid(f.name, "", "Invalid '%s': expected a value from %g to %g.", f.name, f.min, f.max)

@@ -132,12 +132,16 @@ func (s *server) routes() http.Handler {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	mux.HandleFunc("POST /v1/embeddings", func(w http.ResponseWriter, _ *http.Request) {
-		writeError(w, &apiError{http.StatusNotFound, "This model generates text; it has no embeddings.",
-			"invalid_request_error", nil, optional("unsupported_endpoint")})
+		writeError(w, &apiError{
+			http.StatusNotFound, "This model generates text; it has no embeddings.",
+			"invalid_request_error", nil, optional("unsupported_endpoint"),
+		})
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, &apiError{http.StatusNotFound, "Invalid URL (" + r.Method + " " + r.URL.Path + ")",
-			"invalid_request_error", nil, optional("unknown_url")})
+		writeError(w, &apiError{
+			http.StatusNotFound, "Invalid URL (" + r.Method + " " + r.URL.Path + ")",
+			"invalid_request_error", nil, optional("unknown_url"),
+		})
 	})
 	return mux
 }
@@ -164,8 +168,10 @@ func (s *server) modelObject(name string) map[string]any {
 }
 
 func (s *server) unknownModel(name string) *apiError {
-	return &apiError{http.StatusNotFound, "The model '" + name + "' does not exist here; this server has " + strings.Join(s.Names, ", ") + ".",
-		"invalid_request_error", optional("model"), optional("model_not_found")}
+	return &apiError{
+		http.StatusNotFound, "The model '" + name + "' does not exist here; this server has " + strings.Join(s.Names, ", ") + ".",
+		"invalid_request_error", optional("model"), optional("model_not_found"),
+	}
 }
 
 // readBody reads a bounded body.
@@ -173,8 +179,10 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.MaxBodyBytes))
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
-		return nil, &apiError{http.StatusRequestEntityTooLarge, "The request body is longer than " + strconv.FormatInt(large.Limit, 10) + " bytes.",
-			"invalid_request_error", nil, optional("request_too_large")}
+		return nil, &apiError{
+			http.StatusRequestEntityTooLarge, "The request body is longer than " + strconv.FormatInt(large.Limit, 10) + " bytes.",
+			"invalid_request_error", nil, optional("request_too_large"),
+		}
 	}
 	if err != nil {
 		return nil, invalid("", "", "The request body could not be read.")
@@ -193,8 +201,10 @@ func (s *server) enter(ctx context.Context) (*slot, error) {
 			return sl, nil
 		default:
 		}
-		return nil, &apiError{http.StatusTooManyRequests, "The model is busy and its queue is full; try again later.",
-			"rate_limit_error", nil, optional("queue_full")}
+		return nil, &apiError{
+			http.StatusTooManyRequests, "The model is busy and its queue is full; try again later.",
+			"rate_limit_error", nil, optional("queue_full"),
+		}
 	}
 	defer s.waiting.Add(-1)
 	return s.Model.acquire(ctx)

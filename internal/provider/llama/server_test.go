@@ -136,11 +136,15 @@ func TestServe_PlainAnswerHasExactUsage(t *testing.T) {
 	content := choice["message"].(map[string]any)["content"]
 	want := map[string]any{
 		"id": got["id"], "object": "chat.completion", "created": got["created"], "model": "tiny", "system_fingerprint": got["system_fingerprint"],
-		"choices": []any{map[string]any{"index": 0.0, "finish_reason": finish, "logprobs": nil,
-			"message": map[string]any{"role": "assistant", "content": content, "refusal": nil}}},
-		"usage": map[string]any{"prompt_tokens": float64(in), "completion_tokens": out, "total_tokens": float64(in) + out,
+		"choices": []any{map[string]any{
+			"index": 0.0, "finish_reason": finish, "logprobs": nil,
+			"message": map[string]any{"role": "assistant", "content": content, "refusal": nil},
+		}},
+		"usage": map[string]any{
+			"prompt_tokens": float64(in), "completion_tokens": out, "total_tokens": float64(in) + out,
 			"prompt_tokens_details":     map[string]any{"cached_tokens": 0.0},
-			"completion_tokens_details": map[string]any{"reasoning_tokens": 0.0}},
+			"completion_tokens_details": map[string]any{"reasoning_tokens": 0.0},
+		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

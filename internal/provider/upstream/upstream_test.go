@@ -135,7 +135,9 @@ func TestSecret_ComesFromTheEnvironmentOrAFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte(" from-file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := func(name string) string { return map[string]string{"ACCORDO_SECRET_X": "from-env", "HOME": "home"}[name] }
+	env := func(name string) string {
+		return map[string]string{"ACCORDO_SECRET_X": "from-env", "HOME": "home"}[name]
+	}
 	rows := []struct{ name, reference, want, says string }{
 		{"none", "", "", ""},
 		{"environment", "ACCORDO_SECRET_X", "from-env", ""},

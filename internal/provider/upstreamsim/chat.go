@@ -153,8 +153,10 @@ func (j *job) enter() bool {
 	switch j.pool.pace.enter(j.r.Context()) {
 	case queueFull:
 		j.wire.w.Header().Set("Retry-After", "1")
-		j.fail(&apiError{status: http.StatusTooManyRequests, kind: "requests", code: "rate_limit_exceeded",
-			message: "Rate limit reached: pool " + j.pool.name + " serves as many requests as it can. Please try again in 1s."})
+		j.fail(&apiError{
+			status: http.StatusTooManyRequests, kind: "requests", code: "rate_limit_exceeded",
+			message: "Rate limit reached: pool " + j.pool.name + " serves as many requests as it can. Please try again in 1s.",
+		})
 		return false
 	case clientLeft:
 		return false

@@ -225,8 +225,10 @@ func TestAction_ExactBodyIsSentAndBilledByItsUsage(t *testing.T) {
 	dir := t.TempDir()
 	plain := `{"id":"x","choices":[],"usage":{"prompt_tokens":11,"completion_tokens":7,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":2}}}`
 	sse := "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n"
-	for name, text := range map[string]string{"plain.json": plain, "stream.sse": sse,
-		"script.yaml": "rules:\n  - stream: false\n    action: {body_file: plain.json}\n  - stream: true\n    action: {body_file: stream.sse}\n"} {
+	for name, text := range map[string]string{
+		"plain.json": plain, "stream.sse": sse,
+		"script.yaml": "rules:\n  - stream: false\n    action: {body_file: plain.json}\n  - stream: true\n    action: {body_file: stream.sse}\n",
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -14,8 +14,10 @@ import (
 
 var fixedTime = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
-const hello = `{"model":"m","messages":[{"role":"user","content":"hello there"}]}`
-const helloStream = `{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"hello there"}]}`
+const (
+	hello       = `{"model":"m","messages":[{"role":"user","content":"hello there"}]}`
+	helloStream = `{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"hello there"}]}`
+)
 
 func newServer(t testing.TB, o Options) *Server {
 	t.Helper()

@@ -229,8 +229,10 @@ var csvHeader = []string{"attempt_id", "request_id", "pool", "model", "uncached_
 
 func (l *Line) csv() []string {
 	n := func(v int64) string { return strconv.FormatInt(v, 10) }
-	return []string{l.AttemptID, l.RequestID, l.Pool, l.Model, n(l.UncachedInput), n(l.CacheRead), n(l.CacheWrite),
-		n(l.Output), n(l.Reasoning), l.Tier, l.Status, l.At.Format(time.RFC3339Nano)}
+	return []string{
+		l.AttemptID, l.RequestID, l.Pool, l.Model, n(l.UncachedInput), n(l.CacheRead), n(l.CacheWrite),
+		n(l.Output), n(l.Reasoning), l.Tier, l.Status, l.At.Format(time.RFC3339Nano),
+	}
 }
 
 func (l *Line) appendJSON(b []byte) []byte {
@@ -242,8 +244,11 @@ func (l *Line) appendJSON(b []byte) []byte {
 		key   string
 		value int64
 	}{
-		{`,"uncached_input":`, l.UncachedInput}, {`,"cache_read":`, l.CacheRead}, {`,"cache_write":`, l.CacheWrite},
-		{`,"output":`, l.Output}, {`,"reasoning":`, l.Reasoning},
+		{`,"uncached_input":`, l.UncachedInput},
+		{`,"cache_read":`, l.CacheRead},
+		{`,"cache_write":`, l.CacheWrite},
+		{`,"output":`, l.Output},
+		{`,"reasoning":`, l.Reasoning},
 	} {
 		b = strconv.AppendInt(append(b, c.key...), c.value, 10)
 	}

@@ -252,7 +252,8 @@ func TestLimits(t *testing.T) {
 	})
 	t.Run("options", func(t *testing.T) {
 		_, err := New(Options{MaxStreams: -1, RecordRequests: 1 << 20, Pools: []PoolOptions{
-			{Name: "a/b"}, {Name: "c", TokensPerChipSecond: -1, Chips: -1, TTFTBase: -1}, {Name: "c"}}})
+			{Name: "a/b"}, {Name: "c", TokensPerChipSecond: -1, Chips: -1, TTFTBase: -1}, {Name: "c"},
+		}})
 		if err == nil {
 			t.Fatal("no error")
 		}

@@ -179,8 +179,10 @@ func (p PoolOptions) validate() error {
 		name  string
 		value float64
 	}{
-		{"input_tokens_per_second", p.InputTokensPerSecond}, {"output_tokens_per_second", p.OutputTokensPerSecond},
-		{"tokens_per_chip_second", p.TokensPerChipSecond}, {"scale", p.Scale},
+		{"input_tokens_per_second", p.InputTokensPerSecond},
+		{"output_tokens_per_second", p.OutputTokensPerSecond},
+		{"tokens_per_chip_second", p.TokensPerChipSecond},
+		{"scale", p.Scale},
 	} {
 		// The negated form also refuses NaN.
 		if !(rate.value >= 0 && rate.value <= 1e12) || rate.value > 0 && rate.value < 1e-3 {
@@ -196,8 +198,11 @@ func (p PoolOptions) validate() error {
 		name       string
 		value, max int
 	}{
-		{"chips", p.Chips, 100_000_000}, {"max_concurrent", p.MaxConcurrent, 1 << 20}, {"max_queue", p.MaxQueue, 1 << 20},
-		{"output_tokens", p.OutputTokens, maxOutputTokens}, {"tokens_per_chunk", p.TokensPerChunk, maxOutputTokens},
+		{"chips", p.Chips, 100_000_000},
+		{"max_concurrent", p.MaxConcurrent, 1 << 20},
+		{"max_queue", p.MaxQueue, 1 << 20},
+		{"output_tokens", p.OutputTokens, maxOutputTokens},
+		{"tokens_per_chunk", p.TokensPerChunk, maxOutputTokens},
 		{"embedding_size", p.EmbeddingSize, maxEmbeddingSize},
 	} {
 		if count.value < 0 || count.value > count.max {

@@ -222,11 +222,15 @@ func (a *Action) rangeFaults() []fault {
 		key        string
 		value, max int64
 	}{
-		{"stall_after_chunk", int64(a.StallAfterChunk), maxOutputTokens}, {"error_after_chunk", int64(a.ErrorAfterChunk), maxOutputTokens},
-		{"endless_chunks", int64(a.EndlessChunks), 1 << 30}, {"output_tokens", int64(a.OutputTokens), maxOutputTokens},
-		{"cache_read_tokens", a.CacheReadTokens, 1 << 40}, {"cache_write_tokens", a.CacheWriteTokens, 1 << 40},
+		{"stall_after_chunk", int64(a.StallAfterChunk), maxOutputTokens},
+		{"error_after_chunk", int64(a.ErrorAfterChunk), maxOutputTokens},
+		{"endless_chunks", int64(a.EndlessChunks), 1 << 30},
+		{"output_tokens", int64(a.OutputTokens), maxOutputTokens},
+		{"cache_read_tokens", a.CacheReadTokens, 1 << 40},
+		{"cache_write_tokens", a.CacheWriteTokens, 1 << 40},
 		{"reasoning_tokens", a.ReasoningTokens, maxOutputTokens},
-		{"cut_at_byte", deref(a.CutAtByte), 1 << 40}, {"reset_at_byte", deref(a.ResetAtByte), 1 << 40},
+		{"cut_at_byte", deref(a.CutAtByte), 1 << 40},
+		{"reset_at_byte", deref(a.ResetAtByte), 1 << 40},
 	} {
 		if c.value < 0 || c.value > c.max {
 			out = append(out, fault{c.key, fmt.Sprintf("%d is out of range: write 0 to %d", c.value, c.max)})

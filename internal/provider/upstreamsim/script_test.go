@@ -65,16 +65,22 @@ func TestParseConfig_ReadsEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantPool := PoolOptions{Name: "azure-ptu", Models: []string{"m", "n"}, APIKey: "sk-x", TTFTBase: 250 * time.Millisecond,
+	wantPool := PoolOptions{
+		Name: "azure-ptu", Models: []string{"m", "n"}, APIKey: "sk-x", TTFTBase: 250 * time.Millisecond,
 		InputTokensPerSecond: 20000, OutputTokensPerSecond: 80, TokensPerChipSecond: 1500.5, Chips: 64, Scale: 0.001,
-		Burst: time.Second, MaxConcurrent: 8, MaxQueue: 16, OutputTokens: 100, TokensPerChunk: 2, EmbeddingSize: 256}
+		Burst: time.Second, MaxConcurrent: 8, MaxQueue: 16, OutputTokens: 100, TokensPerChunk: 2, EmbeddingSize: 256,
+	}
 	want := &Config{Pools: []PoolOptions{wantPool}, Script: &Script{Seed: 7, Rules: []Rule{
-		{Name: "refused", Pool: "azure-ptu", Model: "m", Endpoint: "chat", Stream: ptr(true), Nth: 3, First: 9, Every: 3, Probability: ptr(0.25),
-			Action: Action{Status: 429, RetryAfter: "2", Headers: map[string]string{"X-A": "b"}, ErrorMessage: "a", ErrorType: "b", ErrorCode: "c", ErrorParam: "d"}},
-		{Action: Action{Text: ptr("two\nlines\n"), FinishReason: "length",
+		{
+			Name: "refused", Pool: "azure-ptu", Model: "m", Endpoint: "chat", Stream: ptr(true), Nth: 3, First: 9, Every: 3, Probability: ptr(0.25),
+			Action: Action{Status: 429, RetryAfter: "2", Headers: map[string]string{"X-A": "b"}, ErrorMessage: "a", ErrorType: "b", ErrorCode: "c", ErrorParam: "d"},
+		},
+		{Action: Action{
+			Text: ptr("two\nlines\n"), FinishReason: "length",
 			Usage:     WireUsage{Input: ptr(int64(-1)), Output: ptr(int64(2)), Total: ptr(int64(3)), CacheRead: ptr(int64(4)), Reasoning: ptr(int64(5))},
 			CutAtByte: ptr(int64(0)), StallFirstByte: time.Second, StallAfterChunk: 2, StallFor: 3 * time.Second, ChunkDelay: 4 * time.Millisecond,
-			ContentLengthDelta: -5, OmitDone: true}},
+			ContentLengthDelta: -5, OmitDone: true,
+		}},
 		{Action: Action{ToolCalls: []ToolCall{{"f", "{}"}}, CacheReadTokens: 1, CacheWriteTokens: 2, ReasoningTokens: 3, ServiceTier: "flex", Model: "z", OutputTokens: 6}},
 		{Action: Action{Body: ptr("{}"), ContentType: "text/plain", ResetAtByte: ptr(int64(9))}},
 		{Action: Action{Endless: true, EndlessChunks: 5, UsageMissing: true}},
@@ -110,7 +116,8 @@ func TestParseConfig_ReportsFaultsWithPlaceAndHint(t *testing.T) {
 		{"unknown key near a known one", "rules:\n  - action:\n      statu: 500\n", []string{`s:3:7: unknown key "statu" in an action: did you mean "status"?`}},
 		{"unknown key near none", "zzzzzzzz: 1\n", []string{`s:1:1: unknown key "zzzzzzzz" in the file: known keys are pools, rules, seed, version`}},
 		{"all faults at once", "rules:\n  - nth: 0\n    action: {status: 200, cut_at_byte: x}\n  - model: m\n", []string{
-			"s:2:10: 0 matches nothing: count from 1", "s:3:40: expected a whole number", "s:4:5: the rule has no action"}},
+			"s:2:10: 0 matches nothing: count from 1", "s:3:40: expected a whole number", "s:4:5: the rule has no action",
+		}},
 		{"a status that no provider sends", "rules: [{action: {status: 302}}]", []string{"s:1:19: status: 302 is not an answer of a provider: write 200 or 400 to 599"}},
 		{"a duration without a unit", "rules: [{action: {chunk_delay: 5}}]", []string{"s:1:32: expected a duration with its unit, such as 250ms or 3s"}},
 		{"probability above one", "rules: [{probability: 2, action: {}}]", []string{"probability: 2 is out of range: write 0 to 1"}},

@@ -187,8 +187,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if rest, ok := strings.CutPrefix(path, "/pools/"); ok {
 		name, tail, _ := strings.Cut(rest, "/")
 		if p = s.pools[name]; p == nil {
-			writeError(w, &apiError{status: http.StatusNotFound, kind: "invalid_request_error", code: "unknown_pool",
-				message: fmt.Sprintf("Pool %q is not hosted here.", name)})
+			writeError(w, &apiError{
+				status: http.StatusNotFound, kind: "invalid_request_error", code: "unknown_pool",
+				message: fmt.Sprintf("Pool %q is not hosted here.", name),
+			})
 			return
 		}
 		path = "/" + tail
@@ -238,13 +240,17 @@ func (j *job) precheck(path string) *apiError {
 	case path == "models" || strings.HasPrefix(path, "models/"):
 		method = http.MethodGet
 	default:
-		return &apiError{status: http.StatusNotFound, kind: "invalid_request_error", code: "unknown_url",
-			message: fmt.Sprintf("Unknown request URL: %s /v1/%s. Please check the URL for typos, or see the docs at https://platform.openai.com/docs/api-reference/.", j.r.Method, path)}
+		return &apiError{
+			status: http.StatusNotFound, kind: "invalid_request_error", code: "unknown_url",
+			message: fmt.Sprintf("Unknown request URL: %s /v1/%s. Please check the URL for typos, or see the docs at https://platform.openai.com/docs/api-reference/.", j.r.Method, path),
+		}
 	}
 	if j.r.Method != method {
 		j.wire.w.Header().Set("Allow", method)
-		return &apiError{status: http.StatusMethodNotAllowed, kind: "invalid_request_error", code: "method_not_supported",
-			message: fmt.Sprintf("Not allowed to %s on /v1/%s. (HINT: Perhaps you meant to use a different HTTP method?)", j.r.Method, path)}
+		return &apiError{
+			status: http.StatusMethodNotAllowed, kind: "invalid_request_error", code: "method_not_supported",
+			message: fmt.Sprintf("Not allowed to %s on /v1/%s. (HINT: Perhaps you meant to use a different HTTP method?)", j.r.Method, path),
+		}
 	}
 	if len(j.attemptID) > maxAttemptIDBytes {
 		return invalid("", "The header x-accordo-attempt has more than %d bytes: send a shorter id.", maxAttemptIDBytes)
@@ -319,8 +325,10 @@ func (j *job) readBody(b []byte) ([]byte, *apiError) {
 }
 
 func tooLarge(limit int64) *apiError {
-	return &apiError{status: http.StatusRequestEntityTooLarge, kind: "invalid_request_error",
-		message: fmt.Sprintf("The request body has more than %d bytes.", limit)}
+	return &apiError{
+		status: http.StatusRequestEntityTooLarge, kind: "invalid_request_error",
+		message: fmt.Sprintf("The request body has more than %d bytes.", limit),
+	}
 }
 
 // fail answers with an error object and bills nothing.
@@ -336,8 +344,10 @@ func writeError(w http.ResponseWriter, e *apiError) {
 }
 
 func unknownModel(model string) *apiError {
-	return &apiError{status: http.StatusNotFound, kind: "invalid_request_error", code: "model_not_found",
-		message: fmt.Sprintf("The model `%s` does not exist or you do not have access to it.", model)}
+	return &apiError{
+		status: http.StatusNotFound, kind: "invalid_request_error", code: "model_not_found",
+		message: fmt.Sprintf("The model `%s` does not exist or you do not have access to it.", model),
+	}
 }
 
 // errorObject is the provider's usual error for a status, with the script's own parts.
