@@ -24,9 +24,15 @@ type Source interface {
 	Trace(ctx context.Context, requestID string) (Trace, error)
 	Contracts(now time.Time) []Contract
 	Balances() []ledger.Balance
+	// Entries returns the newest entries first, at most limit. account selects
+	// one account, or all below a path that ends in a slash; empty selects all.
+	Entries(ctx context.Context, account string, limit int) ([]Entry, error)
 	// Story tells the story as known at a date; ok is false when the terms
 	// come without one.
 	Story(at time.Time) (s story.Story, ok bool)
+	// Claims says what is known at a date about claims, objects and systems by
+	// id; without ids, about everything. An unknown id is an ErrNotFound.
+	Claims(at time.Time, ids []string) (*story.Claims, error)
 	// Readiness says whether requests are served, and what is wrong.
 	Readiness() Readiness
 }
@@ -37,6 +43,20 @@ type Chatter interface {
 	Chat(w http.ResponseWriter, r *http.Request)
 	// Askers are the keys that can be asked as.
 	Askers() []Asker
+	// Suggestions are questions worth asking, with what to expect of each.
+	Suggestions() []Suggestion
+}
+
+// Suggestion is a question to try, as whom and where.
+type Suggestion struct {
+	Title     string `json:"title"`
+	Key       string `json:"key"`
+	Model     string `json:"model"`
+	Territory string `json:"territory,omitempty"`
+	EndUser   string `json:"end_user,omitempty"`
+	Surface   string `json:"surface,omitempty"`
+	Prompt    string `json:"prompt"`
+	Refused   bool   `json:"refused"` // expected to be refused
 }
 
 // Asker is a key that the console can ask as.
@@ -48,6 +68,9 @@ type Asker struct {
 	Territories []string `json:"territories"` // its own first
 	Models      []string `json:"models"`
 	Trusted     bool     `json:"trusted"` // may name an end user and a territory
+	Surfaces    []string `json:"surfaces,omitempty"`
+	// PerEndUser says that the plan counts each end user, who must be named.
+	PerEndUser bool `json:"per_end_user"`
 }
 
 // Player plays a day of simulated demand through the gateway.
@@ -93,6 +116,11 @@ type Pool struct {
 	Shape    string   `json:"shape"`
 	Models   []string `json:"models"`
 	StandIn  string   `json:"stand_in,omitempty"` // what really answers
+	// ProviderName is the provider's name for people.
+	ProviderName string `json:"provider_name"`
+	Residency    string `json:"residency"`
+	Chips        int64  `json:"chips,omitempty"`
+	MaxInFlight  int64  `json:"max_in_flight"`
 }
 
 // Request is one request of the recent past; it never holds content.
@@ -145,12 +173,37 @@ type Contract struct {
 
 	Capacity []ledger.Balance   `json:"capacity,omitempty"` // used of fixed capacity, by pool
 	Floors   []ledger.FloorBurn `json:"floors,omitempty"`
+
+	ShapeSays string   `json:"shape_says"` // what the shape means
+	Schedule  []Step   `json:"schedule,omitempty"`
+	Ramp      []Ramp   `json:"ramp,omitempty"`
+	Pools     []string `json:"pools,omitempty"`
 }
 
-// Trace is everything that is known of one request: decision, journal, books.
-type Trace struct {
-	RequestID string `json:"request_id"`
-	Text      string `json:"text"` // as accordo ledger trace prints it
+// Step is one interval of a contract's floors or fees.
+type Step struct {
+	alliance.Term
+	Amount     money.Amount `json:"amount"`
+	Fee        bool         `json:"fee"` // due whether used or not; else a floor of spend
+	Claims     []string     `json:"claims,omitempty"`
+	Assumption bool         `json:"assumption"`
+}
+
+// Ramp is the capacity contracted from a day on.
+type Ramp struct {
+	From            alliance.Date `json:"from"`
+	Chips           int64         `json:"chips,omitempty"`
+	TokensPerMinute int64         `json:"tokens_per_minute,omitempty"`
+	Claims          []string      `json:"claims,omitempty"`
+	Assumption      bool          `json:"assumption"`
+}
+
+// Entry is an entry of the books with its place: batch and number in it.
+type Entry struct {
+	Batch  uint64    `json:"batch"`
+	Number int       `json:"number"`
+	At     time.Time `json:"at"` // of the batch
+	ledger.Entry
 }
 
 // Play is the state of the day that is played.

@@ -2,10 +2,9 @@ package app
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/admin"
@@ -72,7 +71,13 @@ func (s *server) Pools(now time.Time) []admin.Pool {
 		if p == nil {
 			continue
 		}
-		v := admin.Pool{PoolState: state, Provider: string(p.Provider), Region: string(p.Region), Chip: string(p.Chip), Contract: string(p.Contract)}
+		v := admin.Pool{
+			PoolState: state, Provider: string(p.Provider), ProviderName: string(p.Provider), Region: string(p.Region), Residency: string(p.Residency),
+			Chip: string(p.Chip), Chips: p.Chips, Contract: string(p.Contract), MaxInFlight: p.MaxInFlight,
+		}
+		if party := a.Party(p.Provider); party != nil {
+			v.ProviderName = party.Name
+		}
 		if c := a.Contract(p.Contract); c != nil {
 			v.Shape = string(c.Shape)
 		}
@@ -121,26 +126,6 @@ func outcomeWord(s record.Status) string {
 	return "refused"
 }
 
-// Trace returns what journal and books hold of a request.
-func (s *server) Trace(ctx context.Context, id string) (admin.Trace, error) {
-	t, err := settle.Find(ctx, s.store, s.journal.Read, termsFrom(s.dir), id)
-	if errors.Is(err, settle.ErrUnknown) {
-		return admin.Trace{}, admin.ErrNotFound
-	}
-	if err != nil {
-		return admin.Trace{}, err
-	}
-	list, err := decisions(t, termsFrom(s.dir))
-	if err != nil {
-		return admin.Trace{}, err
-	}
-	var text strings.Builder
-	if err := errors.Join(writeDecisions(&text, list), settle.WriteTrace(&text, t)); err != nil {
-		return admin.Trace{}, err
-	}
-	return admin.Trace{RequestID: id, Text: text.String()}, nil
-}
-
 // Contracts returns every contract with what was burnt of it.
 func (s *server) Contracts(now time.Time) []admin.Contract {
 	terms := s.terms.Load()
@@ -162,13 +147,17 @@ func contractViews(a *alliance.Alliance, burns []ledger.Burn, now time.Time) []a
 		c := a.Contract(b.Contract)
 		v := admin.Contract{
 			ID: string(c.ID), Title: c.Title, Provider: string(c.Provider), Shape: string(c.Shape), From: c.From, Until: c.Until,
-			Headline: c.Headline, BurntTotal: b.Cost, FeesAccrued: b.FeesAccrued, Capacity: b.Capacity, Floors: b.Floors,
+			ShapeSays: contract.Says(c.Shape), Headline: c.Headline, BurntTotal: b.Cost, FeesAccrued: b.FeesAccrued, Capacity: b.Capacity, Floors: b.Floors,
 		}
 		if p := a.Party(c.Provider); p != nil {
 			v.Provider = p.Name
 		}
-		for _, id := range c.Claim {
-			v.Claims = append(v.Claims, string(id))
+		v.Claims = texts(c.Claim)
+		addSchedule(&v, c)
+		for i := range a.Pools {
+			if a.Pools[i].Contract == c.ID {
+				v.Pools = append(v.Pools, string(a.Pools[i].ID))
+			}
 		}
 		if f, ok := contract.FloorAt(c, now); ok {
 			v.IntervalFrom, v.IntervalUntil, v.Floor, v.Assumption = f.From, f.Until, f.Amount, f.Assumption
@@ -186,8 +175,48 @@ func contractViews(a *alliance.Alliance, burns []ledger.Burn, now time.Time) []a
 	return list
 }
 
+// addSchedule adds what is promised when, with what each figure rests on.
+func addSchedule(v *admin.Contract, c *alliance.Contract) {
+	for _, f := range c.Floors {
+		v.Schedule = append(v.Schedule, admin.Step{Term: f.Term, Amount: f.Amount, Claims: texts(f.Claim), Assumption: f.Assumption})
+	}
+	for _, f := range c.Fees {
+		v.Schedule = append(v.Schedule, admin.Step{Term: f.Term, Amount: f.Amount, Fee: true, Claims: texts(f.Claim), Assumption: f.Assumption})
+	}
+	for _, r := range c.Ramp {
+		v.Ramp = append(v.Ramp, admin.Ramp{From: r.From, Chips: r.Chips, TokensPerMinute: r.TokensPerMinute, Claims: texts(r.Claim), Assumption: r.Assumption})
+	}
+}
+
+func texts[T ~string](ids []T) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = string(id)
+	}
+	return out
+}
+
 // Balances returns all accounts by path.
 func (s *server) Balances() []ledger.Balance { return s.settler.Balances() }
+
+// Entries returns stored entries, newest first.
+func (s *server) Entries(ctx context.Context, account string, limit int) ([]admin.Entry, error) {
+	placed, err := s.store.Entries(ctx, settle.Query{Account: ledger.AccountID(account), Newest: true, Limit: limit})
+	list := make([]admin.Entry, len(placed))
+	for i, p := range placed {
+		list[i] = admin.Entry{Batch: p.Batch, Number: p.Number, At: time.Unix(0, p.At).UTC(), Entry: p.Entry}
+	}
+	return list, err
+}
+
+// Claims says what is known at a date.
+func (s *server) Claims(at time.Time, ids []string) (*story.Claims, error) {
+	claims, err := story.AskClaims(s.terms.Load().Alliance(), at, ids)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", admin.ErrNotFound, err)
+	}
+	return claims, nil
+}
 
 // Story tells the built-in example's story as known at a date.
 func (s *server) Story(at time.Time) (story.Story, bool) {
@@ -200,18 +229,6 @@ func (s *server) Story(at time.Time) (story.Story, bool) {
 		return story.Story{}, false
 	}
 	return told, true
-}
-
-// Askers are the keys that the console can ask as.
-func (s *server) Askers() (list []admin.Asker) {
-	for _, k := range *s.keys.Load() {
-		v := admin.Asker{Key: string(k.ID), Tenant: k.Tenant, Plan: string(k.Plan), Channel: string(k.Channel), Models: k.Models, Trusted: k.Trusted}
-		for _, t := range k.Territories {
-			v.Territories = append(v.Territories, string(t))
-		}
-		list = append(list, v)
-	}
-	return list
 }
 
 // adminHandler is the operator's listener.

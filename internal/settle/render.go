@@ -139,14 +139,14 @@ func writeLine(w io.Writer, a *Attempt) error {
 					place, of = fmt.Sprintf("%d.%d", e.Batch, e.Number), fmt.Sprintf("%s, %d lines", e.Asset.Format(e.Amount), e.Lines)
 				}
 			}
-			line("  "+p.Kind.String(), p.Debit, p.Credit, exact(p), p.Asset, place, of)
+			line("  "+p.Kind.String(), p.Debit, p.Credit, Exact(p), p.Asset, place, of)
 		}
 	})
 }
 
-// exact renders a numerator over its divisor: whole units of the asset's
+// Exact renders a numerator over its divisor: whole units of the asset's
 // smallest kind, and the rest as a fraction.
-func exact(p *ledger.Posting) string {
+func Exact(p *ledger.Posting) string {
 	q, r, ok := p.Numerator.FloorDiv(p.Divisor)
 	if !ok {
 		return p.Numerator.String() + "/" + fmt.Sprint(p.Divisor)

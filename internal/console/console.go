@@ -1,0 +1,215 @@
+// Package console renders the operator's pages: the story, pools, requests,
+// contracts, the books and a chat. Everything is rendered here and embedded:
+// it needs no build, no framework and no other server. It refuses to hold
+// state, to decide or book anything, and to serve without the listener of
+// admin in front of it, which authenticates.
+package console
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/admin"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+//go:embed static
+var staticFiles embed.FS
+
+// pageFiles are the pages that stand inside the layout.
+var pageFiles = [...]string{"story", "overview", "pools", "requests", "request", "contracts", "contract", "ledger", "entries", "claims", "chat", "error"}
+
+// console serves the pages of one source.
+type console struct {
+	source  admin.Source
+	chatter admin.Chatter
+	player  admin.Player
+	now     func() time.Time
+	pages   map[string]*template.Template
+	panel   *template.Template
+	assets  map[string]asset
+}
+
+// asset is a static file with the digest of its content.
+type asset struct {
+	data  []byte
+	kind  string
+	etag  string
+	short string // for the address
+}
+
+// New returns the pages as a handler to mount at /.
+func New(source admin.Source, chatter admin.Chatter, player admin.Player, now func() time.Time) http.Handler {
+	c := &console{source: source, chatter: chatter, player: player, now: now, pages: map[string]*template.Template{}, assets: loadAssets()}
+	base := template.Must(template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
+	for _, name := range pageFiles {
+		c.pages[name] = template.Must(template.Must(base.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
+	}
+	c.panel = base.Lookup("panel")
+	return c.routes()
+}
+
+func (c *console) routes() http.Handler {
+	mux := http.NewServeMux()
+	page := func(pattern string, show func(w http.ResponseWriter, r *http.Request) error) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := show(w, r); err != nil {
+				c.fail(w, r, err)
+			}
+		})
+	}
+	page("GET /{$}", c.story)
+	page("GET /pools", c.pools)
+	page("GET /requests", c.requests)
+	page("GET /requests/{id}", c.request)
+	page("GET /contracts", c.contracts)
+	page("GET /contracts/{id}", c.contract)
+	page("GET /ledger", c.ledger)
+	page("GET /ledger/entries", c.entries)
+	page("GET /claims", c.claims)
+	page("GET /claims/{id}", c.claims)
+	page("GET /chat", c.chat)
+	page("POST /chat", c.ask)
+	page("GET /chat/panel/{id}", c.servedBy)
+	page("POST /play", c.play)
+	page("POST /play/stop", c.stopPlay)
+	mux.HandleFunc("POST /chat/completions", c.chatter.Chat)
+	mux.HandleFunc("GET /static/{file}", c.static)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, admin.ErrNotFound) })
+	return mux
+}
+
+// page is what every page has; Body is its own.
+type page struct {
+	Title    string
+	Nav      string // the entry of the navigation that it belongs to
+	Live     bool   // parts of it change by themselves
+	Now      time.Time
+	Overview admin.Overview
+	Ready    admin.Readiness
+	Play     admin.Play
+	CSS, JS  string
+	Icon     string
+	Body     any
+}
+
+// render writes a page whole or not at all.
+func (c *console) render(w http.ResponseWriter, status int, name string, p page) error {
+	p.Now = c.now()
+	p.Overview, p.Ready, p.Play = c.source.Overview(p.Now), c.source.Readiness(), c.player.State()
+	p.CSS, p.JS, p.Icon = c.address("console.css"), c.address("console.js"), c.address("icon.svg")
+	var b bytes.Buffer
+	if err := c.pages[name].ExecuteTemplate(&b, "layout.html", p); err != nil {
+		return fmt.Errorf("render %s: %w", name, err)
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = b.WriteTo(w) // a client that left needs no error
+	return nil
+}
+
+// badRequest is an error of the person who asks, told as it is.
+type badRequest struct{ says string }
+
+func (e badRequest) Error() string { return e.says }
+
+// failure is the body of an error page.
+type failure struct {
+	Status     int
+	Says, Hint string
+}
+
+func (c *console) fail(w http.ResponseWriter, r *http.Request, err error) {
+	f := failure{http.StatusInternalServerError, "This page could not be made.", "The books or the journal could not be read. The server's log says more; requests are served all the same."}
+	var bad badRequest
+	switch {
+	case errors.As(err, &bad):
+		f = failure{http.StatusBadRequest, "That cannot be shown.", bad.says}
+	case errors.Is(err, admin.ErrNotFound):
+		f = failure{http.StatusNotFound, "Nothing here has that name.", missing(r.URL.Path)}
+	}
+	title := fmt.Sprintf("%d %s", f.Status, http.StatusText(f.Status))
+	if err := c.render(w, f.Status, "error", page{Title: title, Body: f}); err != nil {
+		http.Error(w, "this page and its error page could not be made; the server's log says more", http.StatusInternalServerError)
+	}
+}
+
+// missing says why an address may have nothing behind it.
+func missing(at string) string {
+	switch {
+	case strings.HasPrefix(at, "/requests/"):
+		return "Neither the journal nor the books know a request of that id. It is the x-request-id of an answer of this server, with this data directory."
+	case strings.HasPrefix(at, "/contracts/"):
+		return "The terms in force have no contract of that id."
+	case strings.HasPrefix(at, "/claims/"):
+		return "It is no claim, object or system of the alliance, or it became known only after the date that you ask about."
+	}
+	return "Check the address, or start from the navigation above."
+}
+
+func loadAssets() map[string]asset {
+	kinds := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+	all := map[string]asset{}
+	entries, err := fs.ReadDir(staticFiles, "static")
+	if err != nil {
+		panic(err) // the files are in the program
+	}
+	for _, e := range entries {
+		data, err := staticFiles.ReadFile("static/" + e.Name())
+		if err != nil {
+			panic(err)
+		}
+		sum := sha256.Sum256(data)
+		all[e.Name()] = asset{data, kinds[path.Ext(e.Name())], `"` + hex.EncodeToString(sum[:]) + `"`, hex.EncodeToString(sum[:6])}
+	}
+	return all
+}
+
+// address names a static file with its digest, so that it can be kept forever.
+func (c *console) address(name string) string {
+	return "/static/" + name + "?v=" + c.assets[name].short
+}
+
+func (c *console) static(w http.ResponseWriter, r *http.Request) {
+	a, ok := c.assets[r.PathValue("file")]
+	if !ok {
+		http.NotFound(w, r) // served without a login: not a page, which shows the alliance
+		return
+	}
+	w.Header().Set("Content-Type", a.kind)
+	w.Header().Set("ETag", a.etag)
+	w.Header().Set("Cache-Control", "no-cache")
+	if r.URL.Query().Get("v") == a.short {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	if r.Header.Get("If-None-Match") == a.etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	_, _ = io.Copy(w, bytes.NewReader(a.data))
+}
+
+func (c *console) play(w http.ResponseWriter, r *http.Request) error {
+	c.player.Play()
+	http.Redirect(w, r, "/pools", http.StatusSeeOther)
+	return nil
+}
+
+func (c *console) stopPlay(w http.ResponseWriter, r *http.Request) error {
+	c.player.Stop()
+	http.Redirect(w, r, "/pools", http.StatusSeeOther)
+	return nil
+}

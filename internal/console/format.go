@@ -1,0 +1,199 @@
+package console
+
+import (
+	"fmt"
+	"html/template"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/route"
+)
+
+// functions are what templates call. Each returns its figure with its unit.
+var functions = template.FuncMap{
+	"money": units, "micro": micro, "short": shortMoney, "nano": nanoMoney, "num": number, "percent": percent,
+	"dur": duration, "day": day, "clock": clock, "stamp": stamp, "seg": url.PathEscape, "join": strings.Join,
+	"capacity": capacity, "mu": mu, "asset": asAsset, "loadWidth": loadWidth, "words": words, "head": head,
+	"even": func(n int) bool { return n%2 == 0 }, "add": func(a, b int) int { return a + b },
+	"grade": gradeSays, "claimRef": func(id any, at string) claimRef { return claimRef{fmt.Sprint(id), at} },
+}
+
+// claimRef is the link to a claim or object as known at a day, "" for now.
+type claimRef struct{ ID, At string }
+
+// separated puts commas between the thousands of digits.
+func separated(digits string) string {
+	var b strings.Builder
+	for i, r := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// number renders a count with separators.
+func number(v any) string {
+	text := fmt.Sprint(v)
+	if a, ok := v.(money.Amount); ok {
+		text = strconv.FormatInt(int64(a), 10)
+	}
+	if rest, negative := strings.CutPrefix(text, "-"); negative {
+		return "−" + separated(rest)
+	}
+	return separated(text)
+}
+
+// units renders an amount in units of its currency.
+func units(a money.Amount) string {
+	whole, rest, _ := strings.Cut(strings.TrimPrefix(a.String(), "-"), ".")
+	if len(whole) > 6 {
+		rest = strings.TrimSuffix(rest, "00")
+	}
+	text := separated(whole)
+	if rest != "" {
+		text += "." + rest
+	}
+	if a < 0 {
+		return "−" + text
+	}
+	return text
+}
+
+// micro renders an amount in micro-units.
+func micro(a money.Amount, currency string) string { return number(a) + " micro-" + currency }
+
+// shortMoney renders large amounts in millions and billions, rounded down to
+// one decimal: for the labels of charts, never for sums.
+func shortMoney(a money.Amount) string {
+	for _, step := range [...]struct {
+		size money.Amount
+		word string
+	}{{1e9 * money.Micro, " bn"}, {1e6 * money.Micro, " m"}, {1e3 * money.Micro, " k"}} {
+		if a >= step.size {
+			tenths := int64(a / (step.size / 10))
+			if tenths%10 == 0 {
+				return number(tenths/10) + step.word
+			}
+			return fmt.Sprintf("%s.%d%s", number(tenths/10), tenths%10, step.word)
+		}
+	}
+	return units(a)
+}
+
+// nanoMoney renders nano-units as micro-units with three decimals.
+func nanoMoney(n int64) string {
+	sign := ""
+	if n < 0 {
+		sign, n = "−", -n
+	}
+	return fmt.Sprintf("%s%s.%03d", sign, separated(strconv.FormatInt(n/1000, 10)), n%1000)
+}
+
+func percent(ppm int64) string {
+	sign := ""
+	if ppm < 0 {
+		sign, ppm = "−", -ppm
+	}
+	return fmt.Sprintf("%s%d.%d %%", sign, ppm/10_000, ppm%10_000/1000)
+}
+
+func duration(d time.Duration) string {
+	switch {
+	case d == 0:
+		return "none"
+	case d < time.Millisecond:
+		return fmt.Sprintf("%d µs", d.Microseconds())
+	case d < 10*time.Second:
+		return number(d.Milliseconds()) + " ms"
+	}
+	return d.Round(100 * time.Millisecond).String()
+}
+
+func day(t any) string {
+	switch t := t.(type) {
+	case time.Time:
+		return t.Format("2 January 2006")
+	case interface{ Format(string) string }:
+		return t.Format("2 January 2006")
+	}
+	return fmt.Sprint(t)
+}
+
+func clock(t time.Time) string { return t.UTC().Format("15:04:05") }
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" }
+
+// unitOf names what the router's unit counts, for people.
+func unitOf(unit string) string {
+	if unit == route.MicroBurnUnits {
+		return "burn units"
+	}
+	return "chip-seconds"
+}
+
+// capacity renders micro-units of capacity in whole units with one decimal.
+func capacity(micro int64, unit string) string {
+	sign := ""
+	if micro < 0 {
+		sign, micro = "−", -micro
+	}
+	whole, tenth := micro/contract.UseDivisor, micro%contract.UseDivisor/(contract.UseDivisor/10)
+	return fmt.Sprintf("%s%s.%d %s", sign, number(whole), tenth, unitOf(unit))
+}
+
+// mu renders the shadow price of capacity.
+func mu(nano int64, unit, currency string) string {
+	one := "chip-second"
+	if unit == route.MicroBurnUnits {
+		one = "burn unit"
+	}
+	return nanoMoney(nano) + " micro-" + currency + " per " + one
+}
+
+// asAsset renders a quantity of an account with its unit.
+func asAsset(n money.Amount, a ledger.Asset) string {
+	name := string(a)
+	kind, _, _ := strings.Cut(name, "(")
+	switch {
+	case a.IsCurrency():
+		return units(n) + " " + strings.TrimPrefix(kind, "COMMIT-")
+	case kind == "TOK":
+		return number(n) + " tokens"
+	case kind == "CHIPSEC":
+		return number(n) + " chip-seconds"
+	case kind == "BURN":
+		return number(n) + " burn units"
+	}
+	return number(n) + " " + name
+}
+
+// loadWidth is a share in parts per million as a width of 0 to 100.
+func loadWidth(ppm int64) int64 { return min(max(ppm, 0), 1_000_000) / 10_000 }
+
+// words writes a constant such as "throughput_reservation" for people.
+func words(s any) string { return strings.ReplaceAll(fmt.Sprint(s), "_", " ") }
+
+// head is the beginning of a hash or id.
+func head(s string) string { return s[:min(len(s), 12)] }
+
+// gradeSays explains the grade of a source.
+func gradeSays(g string) string {
+	switch g {
+	case "A":
+		return "grade A: a primary text"
+	case "B":
+		return "grade B: established press, or a summary of a filing"
+	case "C":
+		return "grade C: a trade page or an aggregator"
+	case "D":
+		return "grade D: no page is kept"
+	}
+	return "grade " + g
+}

@@ -1,0 +1,152 @@
+package console
+
+import (
+	"net/http"
+
+	"github.com/accordo-ai/accordo/internal/admin"
+	"github.com/accordo-ai/accordo/internal/ledger"
+)
+
+const (
+	shownRequests = 100
+	shownEntries  = 200
+)
+
+type poolsBody struct {
+	Pools    []admin.Pool
+	InFlight int64
+	Healthy  int
+	StandIns []standIn
+	PlayPPM  int64
+}
+
+// standIn is one thing that answers, with the pools that it answers for.
+type standIn struct {
+	Says  string
+	Pools []string
+}
+
+func (c *console) pools(w http.ResponseWriter, r *http.Request) error {
+	body := poolsBody{Pools: c.source.Pools(c.now()), PlayPPM: int64(c.player.State().Hour) * 1_000_000 / 24}
+	for _, p := range body.Pools {
+		body.InFlight += p.InFlight
+		if p.Healthy {
+			body.Healthy++
+		}
+		body.addStandIn(p)
+	}
+	return c.render(w, http.StatusOK, "pools", page{Title: "Pools", Nav: "pools", Live: true, Body: body})
+}
+
+func (b *poolsBody) addStandIn(p admin.Pool) {
+	if p.StandIn == "" {
+		return
+	}
+	for i := range b.StandIns {
+		if b.StandIns[i].Says == p.StandIn {
+			b.StandIns[i].Pools = append(b.StandIns[i].Pools, string(p.ID))
+			return
+		}
+	}
+	b.StandIns = append(b.StandIns, standIn{p.StandIn, []string{string(p.ID)}})
+}
+
+type requestsBody struct {
+	Requests []admin.Request
+	Status   string
+	Pool     string
+	Contract string
+	Statuses []string
+	Limit    int
+}
+
+func (c *console) requests(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	body := requestsBody{Status: q.Get("status"), Pool: q.Get("pool"), Contract: q.Get("contract"), Limit: shownRequests, Statuses: []string{"served", "refused", "unserved", "suspense"}}
+	for _, row := range c.source.Requests(admin.MaxRequests) {
+		if len(body.Requests) == shownRequests {
+			break
+		}
+		if (body.Status == "" || row.Status == body.Status) && (body.Pool == "" || row.Pool == body.Pool) && (body.Contract == "" || row.Contract == body.Contract) {
+			body.Requests = append(body.Requests, row)
+		}
+	}
+	return c.render(w, http.StatusOK, "requests", page{Title: "Requests", Nav: "requests", Live: true, Body: body})
+}
+
+type requestBody struct {
+	admin.Trace
+	Row *admin.Request // nil when it is not among the recent ones
+	// Pending says that the page changes once the books have it.
+	Pending bool
+}
+
+func (c *console) request(w http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("id")
+	trace, err := c.source.Trace(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	body := requestBody{Trace: trace, Row: c.recent(id)}
+	for _, a := range trace.Attempts {
+		body.Pending = body.Pending || a.State != "posted"
+	}
+	return c.render(w, http.StatusOK, "request", page{Title: "Request " + id, Nav: "requests", Live: body.Pending, Body: body})
+}
+
+// recent returns the request with the id from the recent ones, or nil.
+func (c *console) recent(id string) *admin.Request {
+	for _, row := range c.source.Requests(admin.MaxRequests) {
+		if row.ID == id {
+			return &row
+		}
+	}
+	return nil
+}
+
+type ledgerBody struct {
+	Trial   []ledger.Total
+	Broken  bool
+	Classes []accountClass
+	Count   int
+}
+
+// accountClass are the accounts of one class, such as expense.
+type accountClass struct {
+	Class    string
+	Prefix   string // selects their entries
+	Balances []ledger.Balance
+}
+
+func (c *console) ledger(w http.ResponseWriter, r *http.Request) error {
+	balances := c.source.Balances()
+	body := ledgerBody{Trial: ledger.TrialBalance(balances), Count: len(balances)}
+	for _, t := range body.Trial {
+		body.Broken = body.Broken || !t.Balanced()
+	}
+	for _, b := range balances {
+		class, prefix := string(b.Account.Class()), b.Account.Party()+"/"+string(b.Account.Class())+"/"
+		last := len(body.Classes) - 1
+		if last < 0 || body.Classes[last].Prefix != prefix {
+			body.Classes = append(body.Classes, accountClass{Class: class, Prefix: prefix})
+			last++
+		}
+		body.Classes[last].Balances = append(body.Classes[last].Balances, b)
+	}
+	return c.render(w, http.StatusOK, "ledger", page{Title: "Ledger", Nav: "ledger", Live: true, Body: body})
+}
+
+type entriesBody struct {
+	Account string
+	Entries []admin.Entry
+	Limit   int
+}
+
+func (c *console) entries(w http.ResponseWriter, r *http.Request) error {
+	body := entriesBody{Account: r.URL.Query().Get("account"), Limit: shownEntries}
+	var err error
+	if body.Entries, err = c.source.Entries(r.Context(), body.Account, shownEntries); err != nil {
+		return err
+	}
+	return c.render(w, http.StatusOK, "entries", page{Title: "Entries", Nav: "ledger", Body: body})
+}

@@ -1,0 +1,19 @@
+package contract
+
+import "github.com/accordo-ai/accordo/internal/alliance"
+
+// Says tells in a sentence what a shape means, for people who have not read
+// the contract.
+func Says(s alliance.Shape) string {
+	switch s {
+	case alliance.PayPerUse:
+		return "Pay per use: tokens at the price book, nothing promised."
+	case alliance.SpendFloor:
+		return "Spend floor: usage is paid at the contract's price, and each interval at least its floor; what is missing at its end is owed as a shortfall."
+	case alliance.TakeOrPay:
+		return "Take or pay: a fixed fee per interval for chips, owed whether they are used or not."
+	case alliance.ThroughputReserved:
+		return "Throughput reservation: a fixed fee per interval for tokens a minute, owed whether they are used or not."
+	}
+	return ""
+}
