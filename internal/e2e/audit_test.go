@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -88,14 +89,7 @@ func readAccount(t *testing.T, data string) *account {
 	a := &account{t: t, intents: map[record.AttemptID]*record.Record{}, ends: map[record.AttemptID]*record.Outcome{},
 		requests: map[string][]record.AttemptID{}, served: map[record.AttemptID]ledger.Line{},
 		suspended: map[record.AttemptID]ledger.Entry{}, terms: map[string]int{}}
-	var records []record.Record
-	for r, err := range journal.Read(dir.Journal(), 1) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		records = append(records, r)
-		a.record(&r)
-	}
+	records := a.readJournal(data)
 	for id := range a.intents {
 		if a.ends[id] == nil {
 			t.Errorf("attempt %s has no outcome", id)
@@ -127,6 +121,19 @@ func readAccount(t *testing.T, data string) *account {
 		})
 	}
 	return a
+}
+
+// readJournal takes the records, also beside a serving program.
+func (a *account) readJournal(data string) (records []record.Record) {
+	a.t.Helper()
+	for r, err := range journal.Read(filepath.Join(data, "journal"), 1) {
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		records = append(records, r)
+		a.record(&r)
+	}
+	return records
 }
 
 func (a *account) record(r *record.Record) {
@@ -282,7 +289,7 @@ func (a *account) invoice(lines []upstreamsim.Line, sum *audited) map[record.Att
 // servedNothing are the reasons for which an attempt may be suspense though
 // the provider served, and so bills, nothing: the call broke or the process
 // ended before the provider had the request or began its answer.
-var servedNothing = map[string]bool{"process ended": true, "reset": true, "cut": true, "client_left": true, "gateway_stopping": true, "status_504": true}
+var servedNothing = map[string]bool{"process ended": true, "reset": true, "cut": true, "client_left": true, "gateway_stopping": true, "first_token_timeout": true}
 
 func (a *account) suspense(id record.AttemptID, billed bool, sum *audited) {
 	o := a.ends[id]
