@@ -87,6 +87,7 @@ type Gateway struct {
 	buffers  sync.Pool // of *[readBytes]byte
 	streams  sync.Pool // of *openai.Stream
 	retries  tokens
+	bodies   memory
 	inFlight atomic.Int64
 	draining atomic.Bool
 	idle     chan struct{}

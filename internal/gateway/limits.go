@@ -13,6 +13,7 @@ import (
 // takes the default of the constant with the same name.
 type Limits struct {
 	BodyBytes    int64 // of a request
+	BodyMemory   int64 // of all bodies that are larger than small; small ones may take as much again
 	AnswerBytes  int64 // of a plain answer
 	HeaderBytes  int   // of a request
 	Concurrent   int64 // requests under way
@@ -32,6 +33,7 @@ type Limits struct {
 // The defaults of Limits.
 const (
 	BodyBytes    = 20 << 20
+	BodyMemory   = 192 << 20
 	AnswerBytes  = 64 << 20
 	HeaderBytes  = 32 << 10
 	Concurrent   = 20_000
@@ -72,6 +74,7 @@ const (
 
 func (l Limits) withDefaults() Limits {
 	set(&l.BodyBytes, BodyBytes)
+	set(&l.BodyMemory, BodyMemory)
 	set(&l.AnswerBytes, AnswerBytes)
 	set(&l.HeaderBytes, HeaderBytes)
 	set(&l.Concurrent, Concurrent)

@@ -20,7 +20,7 @@ var copied = [...]string{"Openai-Processing-Ms", "Openai-Version"}
 func (a *attempt) plain(ctx context.Context, resp *http.Response) verdict {
 	c := a.c
 	a.first = c.g.now()
-	body, err := readBody(resp.Body, resp.ContentLength, c.g.limits.AnswerBytes)
+	body, err := readBody(resp.Body, resp.ContentLength, c.g.limits.AnswerBytes, c.count)
 	if errors.Is(err, errTooLarge) {
 		return a.faulty(reasonTooLarge)
 	}

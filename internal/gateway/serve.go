@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -50,7 +49,8 @@ type call struct {
 	considered []record.Considered
 	tried      []alliance.PoolID
 	attempts   int
-	wrote      bool // the client has seen a byte of the answer
+	wrote      bool  // the client has seen a byte of the answer
+	claimed    int64 // bytes of memory for bodies
 	row        Row
 }
 
@@ -76,6 +76,7 @@ func (c *call) serve() {
 // close runs on every path: the hold never outlives the request.
 func (c *call) close() {
 	c.settle()
+	c.free()
 	c.row.Duration = c.g.now().Sub(c.started)
 	c.row.ID, c.row.At, c.row.Tenant, c.row.Key = c.id, c.started, string(c.key.Tenant), string(c.key.ID)
 	c.row.Plan, c.row.Territory, c.row.Attempts, c.row.Stream = string(c.key.plan.ID), string(c.territory), c.attempts, c.req != nil && c.req.Stream
@@ -93,10 +94,12 @@ func (c *call) decode() *openai.Error {
 	if c.r.ContentLength != 0 {
 		_ = rc.SetReadDeadline(time.Now().Add(limits.BodyTime))
 	}
-	body, err := readBody(c.r.Body, c.r.ContentLength, limits.BodyBytes)
+	body, err := readBody(c.r.Body, c.r.ContentLength, limits.BodyBytes, c.claim)
 	switch {
 	case errors.Is(err, errTooLarge):
 		return openai.TooLarge(limits.BodyBytes)
+	case errors.Is(err, errNoMemory):
+		return openai.Server(503, "overloaded", time.Second, "The gateway holds as many large requests as it can. Try again in a moment.")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return openai.Slow(limits.BodyTime)
 	case err != nil:
@@ -109,22 +112,6 @@ func (c *call) decode() *openai.Error {
 	}
 	c.row.Asked = c.req.Model
 	return nil
-}
-
-var errTooLarge = errors.New("larger than the limit")
-
-// readBody reads at most limit bytes; length is -1 when it is not known.
-func readBody(r io.Reader, length, limit int64) ([]byte, error) {
-	if length >= 0 && length <= limit {
-		b := make([]byte, length)
-		_, err := io.ReadFull(r, b)
-		return b, err
-	}
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		return nil, errTooLarge
-	}
-	return b, err
 }
 
 // answer tries candidates until one has answered. A nil error means that the
@@ -211,6 +198,7 @@ func (c *call) refuse(e *openai.Error) {
 		return
 	}
 	c.wrote = true
+	c.leaveUnread()
 	writeError(c.w, e)
 }
 

@@ -1,0 +1,114 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// smallBody is the size in bytes up to which a body is given its memory at
+// once. Beyond it memory follows what has arrived, so that a length that is
+// only declared costs nothing.
+const smallBody = 256 << 10
+
+var (
+	errTooLarge = errors.New("larger than the limit")
+	errNoMemory = errors.New("bodies take all the memory that they may")
+)
+
+// memory counts the bytes that bodies take together.
+type memory struct{ used atomic.Int64 }
+
+// claim takes n bytes, unless more than limit would be taken.
+func (m *memory) claim(n, limit int64) bool {
+	if m.used.Add(n) > limit {
+		m.used.Add(-n)
+		return false
+	}
+	return true
+}
+
+// claim takes memory for this request's body. The first bytes may use twice
+// what is left to large bodies, so that these never keep small ones out.
+func (c *call) claim(n int64) bool {
+	limit := c.g.limits.BodyMemory
+	if c.claimed == 0 {
+		limit *= 2
+	}
+	if !c.g.bodies.claim(n, limit) {
+		return false
+	}
+	c.claimed += n
+	return true
+}
+
+// free gives back what claim took.
+func (c *call) free() {
+	c.g.bodies.used.Add(-c.claimed)
+	c.claimed = 0
+}
+
+// count notes memory for an answer. It is never refused: the provider has
+// been paid for it, and requests make room.
+func (c *call) count(n int64) bool {
+	c.g.bodies.used.Add(n)
+	c.claimed += n
+	return true
+}
+
+// readBody reads at most limit bytes; length is -1 when it is not known. It
+// asks claim for memory before it takes any.
+func readBody(r io.Reader, length, limit int64, claim func(int64) bool) ([]byte, error) {
+	if length > limit {
+		return nil, errTooLarge
+	}
+	size := min(length, smallBody)
+	if length < 0 {
+		size = 4 << 10
+	}
+	if !claim(size) {
+		return nil, errNoMemory
+	}
+	b := make([]byte, 0, size)
+	for length < 0 || int64(len(b)) < length {
+		if int64(len(b)) > limit {
+			return nil, errTooLarge
+		}
+		if len(b) == cap(b) {
+			size = min(2*int64(cap(b)), limit+1)
+			if length >= 0 {
+				size = min(size, length)
+			}
+			if !claim(size - int64(cap(b))) {
+				return nil, errNoMemory
+			}
+			b = append(make([]byte, 0, size), b...)
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case err == nil || length >= 0 && int64(len(b)) == length:
+		case errors.Is(err, io.EOF) && length < 0 && int64(len(b)) <= limit:
+			return b, nil
+		case errors.Is(err, io.EOF):
+			return nil, io.ErrUnexpectedEOF
+		default:
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+// leaveUnread bounds how long the server waits for the rest of a body that
+// nobody will read. Without it a client that sends nothing more would keep its
+// connection for ever, and would not even need a key.
+func (c *call) leaveUnread() {
+	if c.req == nil && c.r.ContentLength != 0 {
+		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(unreadTime))
+	}
+}
+
+// unreadTime is how long the rest of an unwanted body may take.
+const unreadTime = time.Second
