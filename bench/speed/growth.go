@@ -1,0 +1,288 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/alliance/file"
+	"github.com/accordo-ai/accordo/internal/gateway"
+	"github.com/accordo-ai/accordo/internal/quota"
+	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/route"
+)
+
+// outside runs what needs no target.
+func (b *bench) outside(ctx context.Context) error {
+	for _, x := range []struct {
+		name string
+		run  func(context.Context) error
+	}{{workDecide, b.decide}, {workGrowth, b.growth}, {workLoading, b.loading}} {
+		if !wants(b.works, x.name) || !wants(b.options.targets, "accordo") {
+			continue
+		}
+		if err := x.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", x.name, err)
+		}
+	}
+	return nil
+}
+
+var decideLine = regexp.MustCompile(`BenchmarkDecide/pools=60\S*\s.*?([0-9.]+) p50_ns`)
+
+// decide runs the router's own benchmark, which fails when it allocates.
+func (b *bench) decide(ctx context.Context) error {
+	if _, err := exec.LookPath("go"); err != nil {
+		fmt.Println("not measured: route decision (go is not installed)")
+		return nil
+	}
+	for range b.rounds {
+		cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkDecide$/^pools=60$", "-benchtime", b.length.String(), "./internal/route")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, tail(string(out)))
+		}
+		m := decideLine.FindSubmatch(out)
+		if m == nil {
+			return fmt.Errorf("no figure in %s", tail(string(out)))
+		}
+		ns, err := strconv.ParseFloat(string(m[1]), 64)
+		if err != nil {
+			return err
+		}
+		b.rows.add(workDecide, "accordo", "p50_us", ns/1000)
+	}
+	return nil
+}
+
+// sizes are the terms of one point of a curve.
+type sizes struct{ keys, rights, ineligible, variants int }
+
+// growth measures one request inside the gateway, without sockets and
+// journal, under terms of growing size: what is left is what could grow.
+func (b *bench) growth(ctx context.Context) error {
+	curves := []struct {
+		name string
+		at   []int
+		of   func(n int) sizes
+	}{
+		{"keys", []int{1, 1_000, 1_000_000}, func(n int) sizes { return sizes{keys: n} }},
+		{"rights", []int{1, 100, 10_000}, func(n int) sizes { return sizes{rights: n} }},
+		{"ineligible", []int{0, 100, 5_000}, func(n int) sizes { return sizes{ineligible: n} }},
+		{"variants", []int{0, 100, 5_000}, func(n int) sizes { return sizes{variants: n} }},
+	}
+	for _, c := range curves {
+		if b.quick {
+			c.at = c.at[:2]
+		}
+		handlers := make([]http.Handler, len(c.at))
+		for i, n := range c.at {
+			g, err := emptyGateway(c.of(n))
+			if err != nil {
+				return fmt.Errorf("%s %d: %w", c.name, n, err)
+			}
+			handlers[i] = g
+		}
+		for range b.rounds {
+			var first, last float64
+			for i, n := range c.at {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				us, err := perCall(handlers[i], b.length/10, c.name == "keys", n)
+				if err != nil {
+					return err
+				}
+				b.rows.add(workGrowth, "accordo", fmt.Sprintf("%s_%d_us", c.name, n), us)
+				if last = us; i == 0 {
+					first = us
+				}
+			}
+			if !b.quick {
+				b.rows.add(workGrowth, "accordo", c.name+"_ratio", last/first)
+			}
+		}
+	}
+	return nil
+}
+
+func keyOf(i int) string { return fmt.Sprintf("sk-%08d", i) }
+
+// emptyGateway is a gateway with terms of a size, whose journal and provider
+// cost nothing.
+func emptyGateway(n sizes) (*gateway.Gateway, error) {
+	a, err := file.Parse("bench.yaml", []byte(allianceFile("http://127.0.0.1:1")))
+	if err != nil {
+		return nil, err
+	}
+	base, right := a.Pools[len(a.Pools)-1], a.Rights[0]
+	for i := range n.ineligible {
+		p := base
+		p.ID, p.Models = alliance.PoolID(fmt.Sprintf("other-%d", i)), []alliance.PoolModel{{Model: "other"}}
+		if i%2 == 0 { // serves the model, and may not be used in this plan's residency
+			p.Models, p.Contract = base.Models, "none"
+		}
+		a.Pools = append(a.Pools, p)
+	}
+	for i := range n.rights {
+		right.ID, right.Models = alliance.RightID(fmt.Sprintf("right-%d", i)), []alliance.ModelID{alliance.ModelID(fmt.Sprintf("model-%d", i))}
+		a.Rights = append(a.Rights, right)
+	}
+	for i := range n.variants {
+		a.Variants = append(a.Variants, alliance.Variant{ID: alliance.ModelID(fmt.Sprintf("variant-%d", i)), Base: modelPlain, Version: "1"})
+	}
+	key := a.Tenants[0].Keys[0]
+	keys := make([]gateway.Key, 0, max(1, n.keys))
+	for i := range max(1, n.keys) {
+		sum := sha256.Sum256([]byte(keyOf(i)))
+		key.ID, key.SHA256 = alliance.KeyID("key-"+strconv.Itoa(i)), hex.EncodeToString(sum[:])
+		keys = append(keys, gateway.Key{Tenant: a.Tenants[0].ID, Key: key})
+	}
+	a = a.Build()
+	ups := map[alliance.PoolID]gateway.Upstream{}
+	for i := range a.Pools {
+		ups[a.Pools[i].ID] = atOnce{}
+	}
+	return gateway.New(gateway.Deps{Journal: &nowhere{}, Router: route.New(a, time.Now()), Quota: quota.New(quota.Options{})},
+		gateway.State{Alliance: a, Keys: keys, Upstreams: ups})
+}
+
+// nowhere is a journal that keeps nothing.
+type nowhere struct{ next uint64 }
+
+func (n *nowhere) Intent(context.Context, *record.Intent) (uint64, error) {
+	n.next++
+	return n.next, nil
+}
+func (n *nowhere) Outcome(context.Context, *record.Outcome) (uint64, error) { return n.next, nil }
+func (n *nowhere) Refusal(*record.Refusal)                                  {}
+
+// atOnce is a provider that answers at no cost.
+type atOnce struct{}
+
+var answerBody = string(newMock().plain[strings.Index(string(newMock().plain), "\r\n\r\n")+4:])
+
+// Send answers.
+func (atOnce) Send(context.Context, string, string, string, http.Header, [][]byte) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, ContentLength: int64(len(answerBody)), Body: io.NopCloser(strings.NewReader(answerBody))}, nil
+}
+
+// sink is a ResponseWriter that notes the status.
+type sink struct {
+	header http.Header
+	status int
+}
+
+// Header returns the header.
+func (s *sink) Header() http.Header { return s.header }
+
+// Write drops p.
+func (s *sink) Write(p []byte) (int, error) { return len(p), nil }
+
+// WriteHeader notes the status.
+func (s *sink) WriteHeader(status int) { s.status = status }
+
+// perCall is the median time of one request in microseconds, over keys that
+// are spread widely when they are many.
+func perCall(h http.Handler, length time.Duration, spread bool, n int) (float64, error) {
+	body := `{"model":"` + modelPlain + `","max_tokens":300,"messages":[{"role":"user","content":"` + strings.Repeat("lorem ip", 128) + `"}]}`
+	var times []float64
+	var random [8]byte
+	for end, i := time.Now().Add(length), uint64(0); time.Now().Before(end); {
+		const batch = 20
+		begin := time.Now()
+		for range batch {
+			i++
+			k := 0
+			if spread {
+				binary.LittleEndian.PutUint64(random[:], i*0x9e3779b97f4a7c15)
+				k = int(binary.LittleEndian.Uint64(random[:]) >> 1 % uint64(n))
+			}
+			r, err := http.NewRequest("POST", "/v1/chat/completions", strings.NewReader(body))
+			if err != nil {
+				return 0, err
+			}
+			r.Header["Authorization"] = []string{"Bearer " + keyOf(k)}
+			s := &sink{header: http.Header{}}
+			if h.ServeHTTP(s, r); s.status != http.StatusOK {
+				return 0, fmt.Errorf("status %d", s.status)
+			}
+		}
+		times = append(times, float64(time.Since(begin).Nanoseconds())/batch/1000)
+	}
+	if len(times) == 0 {
+		return 0, errors.New("too short")
+	}
+	return median(times), nil
+}
+
+// loading is how long `accordo check` takes on large files.
+func (b *bench) loading(ctx context.Context) error {
+	base := allianceFile("http://127.0.0.1:1")
+	files := []struct {
+		name string
+		n    int
+		text func(n int) string
+	}{
+		{"keys", 20_000, func(n int) string {
+			var s strings.Builder
+			for i := range n {
+				fmt.Fprintf(&s, "      - {id: key-%d, sha256: %x, plan: open, channel: api, territory: US}\n", i, sha256.Sum256([]byte(keyOf(i))))
+			}
+			return base + "  - id: many\n    name: Many\n    keys:\n" + s.String()
+		}},
+		{"rights", 10_000, func(n int) string {
+			var s strings.Builder
+			for i := range n {
+				fmt.Fprintf(&s, "  - {id: right-%d, title: A right, object: stateless_api, models: [%s], channel: api, territories: [US], from: 2026-01-01, mode: non_exclusive, known: 2026-01-01, claim: [paper]}\n", i, modelPlain)
+			}
+			return strings.Replace(base, "rights: [{", "rights:\n"+s.String()+"  - {", 1)
+		}},
+		{"pools", 5_000, func(n int) string {
+			var s strings.Builder
+			for i := range n {
+				fmt.Fprintf(&s, "  - {id: pool-%d, provider: south, region: there, residency: US, contract: reserved, billed_by: fixed, tokens_per_minute: 1000, max_in_flight: 8, claim: [paper], models: [{model: %s, input_weight_ppm: 1000000, output_weight_ppm: 4000000}], endpoint: {url: \"http://127.0.0.1:1/v1\", dialect: openai}}\n", i, modelPlain)
+			}
+			return strings.Replace(base, "pools:\n", "pools:\n"+s.String(), 1)
+		}},
+	}
+	for _, f := range files {
+		n := f.n
+		if b.quick {
+			n = 100
+		}
+		name := filepath.Join(b.work, f.name+".yaml")
+		text := f.text(n)
+		if f.name == "keys" {
+			text = strings.Replace(text, "tenants: [{id: acme", "tenants:\n  - {id: acme", 1)
+			text = strings.Replace(text, "territory: US}]}]\n", "territory: US}]}\n", 1)
+		}
+		if f.name == "rights" {
+			text = strings.Replace(text, "claim: [paper]}]\nplans", "claim: [paper]}\nplans", 1)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			return err
+		}
+		begin := time.Now()
+		if out, err := exec.CommandContext(ctx, b.accordo, "check", name).CombinedOutput(); err != nil {
+			return fmt.Errorf("check %d %s: %w: %s", n, f.name, err, tail(string(out)))
+		}
+		b.rows.add(workLoading, "accordo", fmt.Sprintf("%d_%s_s", n, f.name), time.Since(begin).Seconds())
+	}
+	return nil
+}

@@ -1,0 +1,300 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/datadir"
+	"github.com/accordo-ai/accordo/internal/journal"
+	"github.com/accordo-ai/accordo/internal/record"
+)
+
+// once runs what is measured in every round besides the loads.
+func (b *bench) once(ctx context.Context, targets []target) error {
+	for _, t := range targets {
+		if t.start == nil || t.name == "litellm" || t.name == "portkey" || !wants(b.works, workIdle) {
+			continue
+		}
+		if err := b.idle(ctx, t); err != nil {
+			return fmt.Errorf("idle streams on %s: %w", t.name, err)
+		}
+	}
+	i := slices.IndexFunc(targets, func(t target) bool { return t.name == "accordo" })
+	if i < 0 {
+		return nil
+	}
+	for _, x := range []struct {
+		name string
+		run  func(context.Context, target) error
+	}{{workStart, b.startToAnswer}, {workKill, b.kill}, {workDisk, b.disk}} {
+		if !wants(b.works, x.name) {
+			continue
+		}
+		if err := x.run(ctx, targets[i]); err != nil {
+			return fmt.Errorf("%s: %w", x.name, err)
+		}
+	}
+	return nil
+}
+
+// openers is how many streams are opened at the same time.
+const openers = 64
+
+// idle measures a target at rest, and with many open streams that say nothing.
+func (b *bench) idle(ctx context.Context, t target) error {
+	files, err := maxFiles()
+	if err != nil {
+		return err
+	}
+	n := min(b.streams, (files-500)/2) // a gateway has two files a stream
+	r, err := b.run(ctx, t, false)
+	if err != nil {
+		return err
+	}
+	defer r.end()
+	if _, err := r.settle(ctx); err != nil {
+		return err
+	}
+	before := r.memory("VmRSS")
+	b.rows.add(workIdle, t.name, "rss_mb", mb(before))
+	j := job{address: r.address, headers: r.headers, model: modelIdle, prompt: kilobyte}
+	all := make([]*client, n)
+	var failed error
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for k := range openers {
+		wg.Go(func() {
+			for i := k; i < n && ctx.Err() == nil; i += openers {
+				c := j.client()
+				all[i] = c
+				if err := c.open(int64(i)); err != nil {
+					mu.Lock()
+					failed = err
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	defer func() {
+		for _, c := range all {
+			if c != nil {
+				c.close()
+			}
+		}
+	}()
+	if failed != nil {
+		return failed
+	}
+	time.Sleep(200 * time.Millisecond)
+	b.rows.add(workIdle, t.name, "streams", float64(n))
+	b.rows.add(workIdle, t.name, "kb_per_stream", float64(r.memory("VmRSS")-before)/float64(n)/1024)
+	return nil
+}
+
+// open sends a request for an idle stream and reads its first chunk.
+func (c *client) open(int64) error {
+	if err := c.connect(); err != nil {
+		return err
+	}
+	_ = c.conn.SetDeadline(time.Now().Add(requestTime))
+	if _, err := c.conn.Write(c.request); err != nil {
+		return err
+	}
+	c.request = nil // 10,000 of them are kept open
+	var seen []byte
+	for !bytes.Contains(seen, []byte(mark)) {
+		if _, err := c.br.Peek(1); err != nil {
+			return fmt.Errorf("%w after %q", err, tail(string(seen)))
+		}
+		p, _ := c.br.Peek(c.br.Buffered())
+		seen = append(seen, p...)
+		_, _ = c.br.Discard(len(p))
+		if len(seen) > maxHead || bytes.Contains(seen, []byte(`"error"`)) {
+			return fmt.Errorf("%q: %w", tail(string(seen)), errWrong)
+		}
+	}
+	c.br = nil
+	return nil
+}
+
+// startToAnswer is the time from the start of the program to its first
+// answer, which its own simulator gives.
+func (b *bench) startToAnswer(ctx context.Context, t target) error {
+	dir, err := os.MkdirTemp(b.work, "start-")
+	if err != nil {
+		return err
+	}
+	file, err := writeAlliance(dir, "stand-in:")
+	if err != nil {
+		return err
+	}
+	text := strings.ReplaceAll(allianceFile(""), `endpoint: {url: "/v1", dialect: openai}`,
+		`endpoint: {url: "stand-in:", dialect: openai}, stand_in: {kind: simulated, says: a simulator answers}`)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return err
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	p, err := spawn(nil, b.accordo, accordoArgs(address, dir)...)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	if err := p.ready(ctx, address); err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, "POST", "http://"+address+"/v1/chat/completions", strings.NewReader(`{"model":"bench-plain","max_tokens":1,"messages":[{"role":"user","content":"hi"}]}`))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+benchKey)
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s %v", resp.Status, body, err)
+	}
+	b.rows.add(workStart, t.name, "ms", ms(time.Since(begin)))
+	return nil
+}
+
+// kill ends the program under load with SIGKILL, and looks in its journal for
+// every request whose complete answer a client had checked.
+func (b *bench) kill(ctx context.Context, t target) error {
+	r, err := b.run(ctx, t, false)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(r.dir)
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	j := job{address: r.address, headers: r.headers, model: modelPlain, prompt: kilobyte, conns: 64, completed: func(id string) {
+		mu.Lock()
+		seen[id] = true
+		mu.Unlock()
+	}}
+	loading, stop := context.WithCancel(ctx)
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		load(loading, &j, b.length+time.Second, 1)
+	}()
+	time.Sleep(b.length)
+	r.process.kill()
+	stop()
+	<-finished
+	served, err := servedRequests(filepath.Join(r.dir, "data"))
+	if err != nil {
+		return err
+	}
+	lost, twice := 0, 0
+	for id := range seen {
+		if served[id] == 0 {
+			lost++
+		}
+	}
+	for _, n := range served {
+		if n > 1 {
+			twice++
+		}
+	}
+	b.rows.add(workKill, t.name, "completed", float64(len(seen)))
+	b.rows.add(workKill, t.name, "lost", float64(lost))
+	b.rows.add(workKill, t.name, "twice", float64(twice))
+	return nil
+}
+
+// servedRequests counts the served outcomes of every request in a journal.
+func servedRequests(data string) (map[string]int, error) {
+	d, err := datadir.Open(data)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	j, _, err := journal.Open(d.Journal(), journal.Options{Node: d.Node()})
+	if err != nil {
+		return nil, err
+	}
+	defer j.Close()
+	names, served := map[uint64]string{}, map[string]int{}
+	for r, err := range j.Read(1) {
+		switch {
+		case err != nil:
+			return nil, err
+		case r.Kind == record.KindIntent:
+			names[r.Sequence] = r.Intent.Request
+		case r.Kind == record.KindOutcome && r.Outcome.Status == record.Served:
+			served[names[r.Outcome.Intent]]++
+		}
+	}
+	return served, nil
+}
+
+// disk compares the durability that survives a loss of power with the default.
+func (b *bench) disk(ctx context.Context, t target) error {
+	sync, err := b.syncTime()
+	if err != nil {
+		return err
+	}
+	j := job{model: modelPlain, prompt: kilobyte, conns: 64}
+	var c [2]*cell
+	for i, durability := range [...]string{"crash", "disk"} {
+		t.start = func(b *bench, address, upstream, dir string) (*process, error) {
+			return b.startAccordo(address, upstream, dir, "--durability="+durability)
+		}
+		r, err := b.run(ctx, t, false)
+		if err != nil {
+			return err
+		}
+		c[i], err = b.cell(ctx, r, j)
+		r.end()
+		if err != nil {
+			return err
+		}
+	}
+	b.rows.add(workDisk, t.name, "fsync_ms", ms(sync))
+	b.rows.add(workDisk, t.name, "requests_per_second", c[1].rate())
+	b.rows.add(workDisk, t.name, "rps_ratio", c[1].rate()/c[0].rate())
+	b.rows.add(workDisk, t.name, "p99_ms", ms(c[1].percentile(99)))
+	b.rows.add(workDisk, t.name, "added_p99_fsyncs", float64(c[1].percentile(99)-c[0].percentile(99))/float64(max(1, sync)))
+	return nil
+}
+
+// syncTime is how long the disk takes to make one appended block safe.
+func (b *bench) syncTime() (time.Duration, error) {
+	f, err := os.CreateTemp(b.work, "sync-")
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var times []float64
+	block := make([]byte, 4<<10)
+	for range 100 {
+		begin := time.Now()
+		if _, err := f.Write(block); err != nil {
+			return 0, err
+		}
+		if err := f.Sync(); err != nil {
+			return 0, err
+		}
+		times = append(times, float64(time.Since(begin)))
+	}
+	return time.Duration(median(times)), nil
+}
