@@ -35,12 +35,34 @@ func (c *call) authenticate() *openai.Error {
 	if len(values) > 1 || !strings.EqualFold(scheme, "bearer") || secret == "" {
 		return openai.MissingKey()
 	}
-	c.st = c.g.state.Load()
-	c.key = c.st.keys[sha256.Sum256([]byte(secret))]
+	c.st, c.secret = c.g.state.Load(), sha256.Sum256([]byte(secret))
+	c.key = c.st.keys[c.secret]
 	if c.key == nil {
 		return openai.WrongKey()
 	}
 	return c.assertions()
+}
+
+// adopt takes a request over to newer terms: who asks, for what and at which
+// price is looked up anew, so that no attempt names what is not in the terms
+// that it cites. What admission held stays held.
+func (c *call) adopt(st *compiled) *openai.Error {
+	key := st.keys[c.secret]
+	if key == nil {
+		return openai.WrongKey()
+	}
+	c.st, c.key = st, key
+	if e := c.assertions(); e != nil {
+		return e
+	}
+	if e := c.resolve(); e != nil {
+		return e
+	}
+	c.system = ""
+	if c.flow != nil {
+		c.system = st.systems[c.flow]
+	}
+	return nil
 }
 
 // assertions reads what the key says about its customer.

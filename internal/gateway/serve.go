@@ -27,6 +27,7 @@ type call struct {
 	st      *compiled
 	kind    openai.Kind
 
+	secret    [32]byte // hash of the key that was sent
 	key       *principal
 	territory alliance.Territory
 	endUser   string
@@ -122,7 +123,10 @@ func (c *call) answer() *openai.Error {
 	var last *openai.Error
 	for {
 		now := g.now()
-		d, st := g.decide(now, c)
+		d, e := g.decide(now, c)
+		if e != nil {
+			return e
+		}
 		if d.Pool == nil {
 			if last != nil {
 				return last
@@ -131,7 +135,7 @@ func (c *call) answer() *openai.Error {
 		}
 		c.attempts++
 		c.tried = append(c.tried, d.Pool.ID)
-		a := &attempt{c: c, st: st, d: &d, started: now}
+		a := &attempt{c: c, st: c.st, d: &d, started: now}
 		verdict := a.run()
 		if verdict.err == nil || c.wrote || !verdict.retry {
 			return verdict.err
@@ -144,17 +148,33 @@ func (c *call) answer() *openai.Error {
 	}
 }
 
-// decide asks the router, and returns the terms that the decision was made
-// under.
-func (g *Gateway) decide(now time.Time, c *call) (route.Decision, *compiled) {
+// decide asks the router, under the terms in force: a request that was
+// admitted under older ones goes on under these.
+func (g *Gateway) decide(now time.Time, c *call) (route.Decision, *openai.Error) {
+	for {
+		if st := g.state.Load(); st != c.st {
+			if e := c.adopt(st); e != nil {
+				return route.Decision{}, e
+			}
+		}
+		if d, ok := g.decideUnder(now, c); ok {
+			return d, nil
+		}
+	}
+}
+
+// decideUnder asks the router unless the terms have changed since c took them.
+func (g *Gateway) decideUnder(now time.Time, c *call) (route.Decision, bool) {
 	q := route.Request{Model: c.model.ID, Plan: c.key.plan.ID, Channel: c.key.Channel, Territory: c.territory, Kind: c.kind.String(), Input: c.estimate.Input(), Output: c.estimate.AllOutput(), Tried: c.tried, Buffer: c.considered}
 	if c.variant != nil {
 		q.Variant = c.variant.ID
 	}
 	g.routing.Lock()
 	defer g.routing.Unlock()
-	d := g.router.Decide(now, &q, g.random())
-	return d, g.state.Load()
+	if g.state.Load() != c.st {
+		return route.Decision{}, false
+	}
+	return g.router.Decide(now, &q, g.random()), true
 }
 
 // observe tells the router what came of an attempt.
