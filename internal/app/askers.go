@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -38,8 +39,8 @@ var flowPrompts = map[string]string{
 // each flow of a variant, and refused ones, by rollout and by right.
 func (s *server) Suggestions() (list []admin.Suggestion) {
 	a, now := s.terms.Load().Alliance(), time.Now()
-	flows := map[string]bool{}
-	for i, k := range *s.keys.Load() {
+	flows, channels := map[string]bool{}, map[alliance.ChannelID]bool{}
+	for _, k := range s.widestFirst() {
 		plan := a.Plan(k.Plan)
 		if plan == nil || len(k.Models) == 0 {
 			continue
@@ -48,9 +49,10 @@ func (s *server) Suggestions() (list []admin.Suggestion) {
 		if plan.Subject == "end_user" && k.Trusted {
 			base.EndUser = consoleEndUser
 		}
-		if i == 0 {
+		if v := a.Variant(variantOf(k.Models[0])); v == nil && !channels[k.Channel] {
+			channels[k.Channel] = true
 			plain := base
-			plain.Title, plain.Model, plain.Prompt = "A plain question", k.Models[0], "What is the capital of France?"
+			plain.Title, plain.Model, plain.Prompt = "A plain question on "+string(k.Channel), k.Models[0], "What is the capital of France?"
 			list = append(list, plain)
 		}
 		for _, name := range k.Models {
@@ -61,7 +63,7 @@ func (s *server) Suggestions() (list []admin.Suggestion) {
 				one.Title, one.Model, one.Prompt = "The custom model: "+flow, name, prompt
 				list = append(list, one)
 			}
-			if v := a.Variant(alliance.ModelID(id)); v != nil {
+			if v := a.Variant(variantOf(name)); v != nil {
 				if t, ok := notRolledOut(v, &k, now); ok && !flows[id] {
 					flows[id] = true
 					one := base
@@ -73,6 +75,19 @@ func (s *server) Suggestions() (list []admin.Suggestion) {
 		}
 	}
 	return append(list, s.refusedByRight(a, now)...)
+}
+
+// variantOf is the id in a name that may also name a flow.
+func variantOf(name string) alliance.ModelID {
+	id, _, _ := strings.Cut(name, ":")
+	return alliance.ModelID(id)
+}
+
+// widestFirst are the keys that can be asked as, those with most models first.
+func (s *server) widestFirst() []consoleKey {
+	keys := slices.Clone(*s.keys.Load())
+	slices.SortStableFunc(keys, func(a, b consoleKey) int { return cmp.Compare(len(b.Models), len(a.Models)) })
+	return keys
 }
 
 // notRolledOut is a territory of a trusted key where a variant is not offered.

@@ -78,7 +78,7 @@ func newLifeChart(k *admin.Contract, now time.Time, currency string) *lifeChart 
 		return chartLeft + (chartRight-chartLeft)*ppm/1_000_000
 	}
 	y := func(left money.Amount) int64 {
-		return chartBottom - (chartBottom-chartTop)*share(int64(left), int64(c.Total))/1_000_000
+		return chartTop + (chartBottom-chartTop)*share(int64(c.Total-left), int64(c.Total))/1_000_000
 	}
 	c.draw(k, now, x, y)
 	c.From, c.Until = from.Format(time.DateOnly), until.Format(time.DateOnly)
@@ -107,10 +107,7 @@ func (c *lifeChart) draw(k *admin.Contract, now time.Time, x func(time.Time) int
 		step := chartStep{X: x(s.From.Time), Width: x(s.Until.Time) - x(s.From.Time), Assumption: s.Assumption, Even: i%2 == 0}
 		step.Middle = step.X + step.Width/2
 		if step.Width >= minLabel {
-			step.Label, step.Year = shortMoney(s.Amount), s.From.Format("2006")
-			if s.From.Year() != s.Until.AddDate(0, 0, -1).Year() {
-				step.Year += "–" + s.Until.AddDate(0, 0, -1).Format("06")
-			}
+			step.Label, step.Year = shortMoney(s.Amount), intervalName(s.From.Time, s.Until.AddDate(0, 0, -1))
 		}
 		c.Steps = append(c.Steps, step)
 		if elapsed := now.Sub(s.From.Time); elapsed > 0 {
@@ -120,6 +117,19 @@ func (c *lifeChart) draw(k *admin.Contract, now time.Time, x func(time.Time) int
 		points = append(points, fmt.Sprintf("%d,%d", x(s.Until.Time), y(left)))
 	}
 	c.Pace = strings.Join(points, " ")
+}
+
+// intervalName names an interval by its years, or by its first month when
+// the same year has more of them.
+func intervalName(first, last time.Time) string {
+	const short = 200 * 24 * time.Hour
+	switch {
+	case first.Year() != last.Year():
+		return first.Format("2006") + "–" + last.Format("06")
+	case last.Sub(first) < short:
+		return first.Format("Jan 2006")
+	}
+	return first.Format("2006")
 }
 
 func (c *lifeChart) describe() string {
@@ -140,17 +150,16 @@ func (c *lifeChart) PaceLeft() money.Amount { return c.Total - c.Expected }
 // spentChart is what the recent requests of a contract added up to, request
 // by request: cost where tokens are priced, tokens where the fee is fixed.
 type spentChart struct {
-	Cost   bool
-	Total  int64 // micro-units of the currency, or tokens
-	Count  int
-	Line   string
-	Area   string
-	First  time.Time
-	Last   time.Time
-	Single bool
+	Cost  bool
+	Total int64 // micro-units of the currency, or tokens
+	Count int
+	Line  string
+	Area  string
+	First time.Time
+	Last  time.Time
 }
 
-// newSpentChart draws rows, which come newest first, or returns nil without any.
+// newSpentChart draws rows, newest first, or returns nil where they used nothing.
 func newSpentChart(rows []admin.Request) *spentChart {
 	c := &spentChart{Count: len(rows)}
 	for _, r := range rows {
@@ -169,7 +178,6 @@ func newSpentChart(rows []admin.Request) *spentChart {
 		return nil
 	}
 	c.First, c.Last = rows[len(rows)-1].At, rows[0].At
-	c.Single = len(rows) == 1
 	length := int64(c.Last.Sub(c.First))
 	sum, points := int64(0), []string{fmt.Sprintf("%d,%d", chartLeft, chartBottom)}
 	for i := len(rows) - 1; i >= 0; i-- {

@@ -2,9 +2,11 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/accordo-ai/accordo/internal/admin"
@@ -54,9 +56,10 @@ func (c *console) chat(w http.ResponseWriter, r *http.Request) error {
 	body := c.chatBody()
 	body.Ask = question{q.Get("key"), q.Get("model"), q.Get("territory"), q.Get("end_user"), q.Get("surface"), q.Get("prompt")}
 	if body.Ask.Key == "" && len(body.Askers) > 0 {
-		body.Ask.Key = body.Askers[0].Key
-		if len(body.Askers[0].Models) > 0 {
-			body.Ask.Model = body.Askers[0].Models[0]
+		widest := slices.MaxFunc(body.Askers, func(a, b admin.Asker) int { return cmp.Compare(len(a.Models), len(b.Models)) })
+		body.Ask.Key = widest.Key
+		if len(widest.Models) > 0 {
+			body.Ask.Model = widest.Models[0]
 		}
 	}
 	return c.render(w, http.StatusOK, "chat", page{Title: "Chat", Nav: "chat", Body: body})

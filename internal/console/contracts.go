@@ -83,7 +83,7 @@ func (c *console) contract(w http.ResponseWriter, r *http.Request) error {
 		}
 		body := contractBody{contractView: viewContract(k, now, c.source.Overview(now).Currency)}
 		var rows []admin.Request
-		for _, row := range c.source.Requests(admin.MaxRequests) {
+		for _, row := range c.newest() {
 			if row.Contract == id {
 				rows = append(rows, row)
 			}

@@ -19,12 +19,9 @@ var functions = template.FuncMap{
 	"money": units, "micro": micro, "short": shortMoney, "nano": nanoMoney, "num": number, "percent": percent,
 	"dur": duration, "day": day, "clock": clock, "stamp": stamp, "seg": url.PathEscape, "join": strings.Join,
 	"capacity": capacity, "mu": mu, "asset": asAsset, "loadWidth": loadWidth, "words": words, "head": head,
-	"even": func(n int) bool { return n%2 == 0 }, "add": func(a, b int) int { return a + b },
-	"grade": gradeSays, "claimRef": func(id any, at string) claimRef { return claimRef{fmt.Sprint(id), at} },
+	"add":   func(a, b int) int { return a + b },
+	"grade": gradeSays, "host": hostOf,
 }
-
-// claimRef is the link to a claim or object as known at a day, "" for now.
-type claimRef struct{ ID, At string }
 
 // separated puts commas between the thousands of digits.
 func separated(digits string) string {
@@ -50,15 +47,27 @@ func number(v any) string {
 	return separated(text)
 }
 
-// units renders an amount in units of its currency.
+// units renders an amount in units of its currency: whole, with cents, or
+// with all six decimals where less than a cent counts.
 func units(a money.Amount) string {
-	whole, rest, _ := strings.Cut(strings.TrimPrefix(a.String(), "-"), ".")
-	if len(whole) > 6 {
-		rest = strings.TrimSuffix(rest, "00")
+	switch {
+	case a%money.Micro == 0 && (a >= 1000*money.Micro || a <= -1000*money.Micro):
+		return decimals(a, 0)
+	case a%(money.Micro/100) == 0:
+		return decimals(a, 2)
 	}
+	return decimals(a, 6)
+}
+
+// decimals renders an amount with 0, 2 or 6 decimals; what they leave out is
+// cut off.
+func decimals(a money.Amount, n int) string {
+	const micros = 6
+	digits := fmt.Sprintf("%07d", uint64(max(a, -a)))
+	whole, rest := digits[:len(digits)-micros], digits[len(digits)-micros:]
 	text := separated(whole)
-	if rest != "" {
-		text += "." + rest
+	if n > 0 {
+		text += "." + rest[:n]
 	}
 	if a < 0 {
 		return "−" + text
@@ -83,6 +92,9 @@ func shortMoney(a money.Amount) string {
 			}
 			return fmt.Sprintf("%s.%d%s", number(tenths/10), tenths%10, step.word)
 		}
+	}
+	if a == 0 {
+		return "0"
 	}
 	return units(a)
 }
@@ -163,7 +175,7 @@ func asAsset(n money.Amount, a ledger.Asset) string {
 	kind, _, _ := strings.Cut(name, "(")
 	switch {
 	case a.IsCurrency():
-		return units(n) + " " + strings.TrimPrefix(kind, "COMMIT-")
+		return decimals(n, 6) + " " + strings.TrimPrefix(kind, "COMMIT-")
 	case kind == "TOK":
 		return number(n) + " tokens"
 	case kind == "CHIPSEC":
@@ -196,4 +208,13 @@ func gradeSays(g string) string {
 		return "grade D: no page is kept"
 	}
 	return "grade " + g
+}
+
+// hostOf is the site of an address, and "" of what is none.
+func hostOf(source string) string {
+	u, err := url.Parse(source)
+	if err != nil || u.Scheme != "https" {
+		return ""
+	}
+	return strings.TrimPrefix(u.Host, "www.")
 }

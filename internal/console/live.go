@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/accordo-ai/accordo/internal/admin"
 	"github.com/accordo-ai/accordo/internal/ledger"
@@ -63,7 +64,7 @@ type requestsBody struct {
 func (c *console) requests(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	body := requestsBody{Status: q.Get("status"), Pool: q.Get("pool"), Contract: q.Get("contract"), Limit: shownRequests, Statuses: []string{"served", "refused", "unserved", "suspense"}}
-	for _, row := range c.source.Requests(admin.MaxRequests) {
+	for _, row := range c.newest() {
 		if len(body.Requests) == shownRequests {
 			break
 		}
@@ -72,6 +73,14 @@ func (c *console) requests(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return c.render(w, http.StatusOK, "requests", page{Title: "Requests", Nav: "requests", Live: true, Body: body})
+}
+
+// newest returns the recent requests by the time at which they came, newest
+// first; the source orders them by their end.
+func (c *console) newest() []admin.Request {
+	rows := slices.Clone(c.source.Requests(admin.MaxRequests))
+	slices.SortStableFunc(rows, func(a, b admin.Request) int { return b.At.Compare(a.At) })
+	return rows
 }
 
 type requestBody struct {

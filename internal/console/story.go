@@ -165,6 +165,15 @@ func (b storyBody) BuiltPPM() int64 {
 // LastStep is the step of the slider that means today.
 func (b storyBody) LastStep() int { return max(0, len(b.Dates)-1) }
 
+// Jumps are the days on which the articles appeared, each once.
+func (b storyBody) Jumps() []alliance.Date {
+	var days []alliance.Date
+	for _, f := range b.Files {
+		days = append(days, f.Date)
+	}
+	return slices.CompactFunc(days, func(x, y alliance.Date) bool { return x.Equal(y.Time) })
+}
+
 // overviewBody greets where the terms come without a story.
 type overviewBody struct {
 	Pools, Contracts int
