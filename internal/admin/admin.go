@@ -72,6 +72,19 @@ func (h *handler) routes() http.Handler {
 	get("balances", func(*http.Request) (any, error) { return h.o.Source.Balances(), nil })
 	get("requests", func(r *http.Request) (any, error) { return h.o.Source.Requests(limitOf(r)), nil })
 	get("requests/{id}", func(r *http.Request) (any, error) { return h.o.Source.Trace(r.Context(), r.PathValue("id")) })
+	get("entries", func(r *http.Request) (any, error) {
+		return h.o.Source.Entries(r.Context(), r.URL.Query().Get("account"), limitOf(r))
+	})
+	get("story", func(r *http.Request) (any, error) {
+		told, ok := h.o.Source.Story(h.o.Now())
+		if !ok {
+			return nil, ErrNotFound
+		}
+		return told, nil
+	})
+	get("claims", func(r *http.Request) (any, error) {
+		return h.o.Source.Claims(h.o.Now(), r.URL.Query()["id"])
+	})
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) { writeJSON(w, nil, ErrNotFound) })
 	mux.Handle("/", h.o.Pages)
 	return mux

@@ -182,11 +182,12 @@ type Contract struct {
 
 // Step is one interval of a contract's floors or fees.
 type Step struct {
-	alliance.Term
-	Amount     money.Amount `json:"amount"`
-	Fee        bool         `json:"fee"` // due whether used or not; else a floor of spend
-	Claims     []string     `json:"claims,omitempty"`
-	Assumption bool         `json:"assumption"`
+	From       alliance.Date `json:"from"`
+	Until      alliance.Date `json:"until"`
+	Amount     money.Amount  `json:"amount"`
+	Fee        bool          `json:"fee"` // due whether used or not; else a floor of spend
+	Claims     []string      `json:"claims,omitempty"`
+	Assumption bool          `json:"assumption"`
 }
 
 // Ramp is the capacity contracted from a day on.

@@ -178,10 +178,10 @@ func contractViews(a *alliance.Alliance, burns []ledger.Burn, now time.Time) []a
 // addSchedule adds what is promised when, with what each figure rests on.
 func addSchedule(v *admin.Contract, c *alliance.Contract) {
 	for _, f := range c.Floors {
-		v.Schedule = append(v.Schedule, admin.Step{Term: f.Term, Amount: f.Amount, Claims: texts(f.Claim), Assumption: f.Assumption})
+		v.Schedule = append(v.Schedule, admin.Step{From: f.From, Until: f.Until, Amount: f.Amount, Claims: texts(f.Claim), Assumption: f.Assumption})
 	}
 	for _, f := range c.Fees {
-		v.Schedule = append(v.Schedule, admin.Step{Term: f.Term, Amount: f.Amount, Fee: true, Claims: texts(f.Claim), Assumption: f.Assumption})
+		v.Schedule = append(v.Schedule, admin.Step{From: f.From, Until: f.Until, Amount: f.Amount, Fee: true, Claims: texts(f.Claim), Assumption: f.Assumption})
 	}
 	for _, r := range c.Ramp {
 		v.Ramp = append(v.Ramp, admin.Ramp{From: r.From, Chips: r.Chips, TokensPerMinute: r.TokensPerMinute, Claims: texts(r.Claim), Assumption: r.Assumption})

@@ -114,16 +114,16 @@ const (
 
 // PoolState is a pool as the console shows it.
 type PoolState struct {
-	ID        alliance.PoolID
-	InFlight  int64
-	Capacity  int64  // of the window, in Unit; 0: unbounded
-	Left      int64  // of the window, in Unit; negative: overdrawn
-	Unit      string // micro_chip_seconds or micro_burn_units
-	LoadPPM   int64  // use of the window's capacity, or of MaxInFlight where nothing else bounds
-	Healthy   bool
-	Reason    string // why not, for people
-	Mu        int64  // shadow price of capacity, in nano-units of currency per 10^6 Unit
-	LambdaPPM int64  // shadow price of the contract's floor, in parts per million
-	TTFT      time.Duration
-	WindowEnd time.Time
+	ID        alliance.PoolID `json:"id"`
+	InFlight  int64           `json:"in_flight"`
+	Capacity  int64           `json:"capacity"` // of the window, in Unit; 0: unbounded
+	Left      int64           `json:"left"`     // of the window, in Unit; negative: overdrawn
+	Unit      string          `json:"unit"`     // micro_chip_seconds or micro_burn_units
+	LoadPPM   int64           `json:"load_ppm"` // use of the window's capacity, or of MaxInFlight where nothing else bounds
+	Healthy   bool            `json:"healthy"`
+	Reason    string          `json:"reason,omitempty"` // why not, for people
+	Mu        int64           `json:"mu"`               // shadow price of capacity, in nano-units of currency per 10^6 Unit
+	LambdaPPM int64           `json:"lambda_ppm"`       // shadow price of the contract's floor, in parts per million
+	TTFT      time.Duration   `json:"ttft_ns"`
+	WindowEnd time.Time       `json:"window_end"`
 }
