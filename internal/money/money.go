@@ -28,6 +28,11 @@ var ErrRange = errors.New("amount is out of range: at most about 9.2e12 units")
 // with at most six decimals; underscores between digits are allowed. It
 // refuses exponents, further decimals and values beyond the range of Amount.
 func Parse(s string) (Amount, error) {
+	for i, c := range s {
+		if c == '_' && (i == 0 || i == len(s)-1 || !isDigit(s[i-1]) || !isDigit(s[i+1])) {
+			return 0, fmt.Errorf("%q is not an amount: an underscore stands between two digits", s)
+		}
+	}
 	text := strings.ReplaceAll(s, "_", "")
 	negative := strings.HasPrefix(text, "-")
 	text = strings.TrimPrefix(text, "-")
@@ -50,6 +55,8 @@ func Parse(s string) (Amount, error) {
 	}
 	return Amount(n), nil
 }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // String renders the amount in units with two to six decimals ("12.50",
 // "0.000042"), without a currency.
