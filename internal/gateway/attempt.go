@@ -242,7 +242,9 @@ func (a *attempt) broken(ctx context.Context, otherwise string) verdict {
 		status = record.Unserved
 	}
 	a.end(ending{status: status, reason: reason, failure: failure, delivered: a.c.wrote || reason == reasonClientLeft})
-	a.c.settle()
+	if a.c.wrote || !retry { // else the hold stays for the next pool
+		a.c.settle()
+	}
 	return verdict{e, retry}
 }
 

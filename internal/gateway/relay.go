@@ -72,7 +72,9 @@ func notSafe() *openai.Error {
 // faulty ends an attempt whose answer is not what the dialect allows.
 func (a *attempt) faulty(reason string) verdict {
 	a.end(ending{status: record.Suspense, reason: reason, delivered: a.c.wrote})
-	a.c.settle()
+	if a.c.wrote { // else the hold stays for the next pool
+		a.c.settle()
+	}
 	return verdict{openai.Server(502, "provider_answer_invalid", time.Second, "The provider's answer is not valid (%s), and no other pool could take over. Try again.", reason), true}
 }
 

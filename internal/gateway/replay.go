@@ -10,10 +10,10 @@ import (
 )
 
 // Replay counts an attempt of an earlier process against the limits of its
-// plan, so that a restart gives nobody a new allowance. Attempts that nothing
-// is owed for count nothing.
+// plan, so that a restart gives nobody a new allowance. What never reached the
+// customer counts nothing, as it did when it happened.
 func (g *Gateway) Replay(at time.Time, in *record.Intent, o *record.Outcome) {
-	if o.Status == record.Unserved || o.Usage.IsZero() {
+	if o.Usage.IsZero() || !delivered(in, o) {
 		return
 	}
 	plan := g.state.Load().a.Plan(alliance.PlanID(in.Plan))
@@ -28,6 +28,22 @@ func (g *Gateway) Replay(at time.Time, in *record.Intent, o *record.Outcome) {
 	g.quotaMu.Lock()
 	defer g.quotaMu.Unlock()
 	g.quota.Restore(at, subject, o.Usage.Total(), spend)
+}
+
+// delivered reports whether an attempt counts against its customer: it was
+// served, or a part of it was, or nobody knows because the process ended.
+func delivered(in *record.Intent, o *record.Outcome) bool {
+	switch o.Status {
+	case record.Served, record.Abandoned:
+		return true
+	case record.Unserved:
+		return false
+	}
+	switch o.Reason {
+	case reasonNoUsage, reasonContradiction, reasonClientLeft:
+		return true
+	}
+	return in.Stream && o.TTFT > 0
 }
 
 // subjectOf names whom the limits of a plan count.
