@@ -1,0 +1,364 @@
+package focus
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+)
+
+const (
+	serviceCategory    = "AI and Machine Learning"
+	serviceSubcategory = "Generative AI"
+	tokensPerUnit      = "1000000 Tokens"
+	defaultTier        = "default" // of a provider that names none
+	byTokens           = "tokens_at_price"
+)
+
+// CostAndUsage writes the charges of the window. latest are the terms in
+// force: they name the contracts whose fees accrue.
+func (b *Books) CostAndUsage(latest *alliance.Alliance, v Version, w Window) (Table, error) {
+	columns, err := Columns(CostAndUsage, v)
+	if err != nil {
+		return Table{}, err
+	}
+	list, err := b.charges(latest, w)
+	if err != nil {
+		return Table{}, err
+	}
+	out := newWriter(columns)
+	for i := range list {
+		c := &list[i]
+		out.next()
+		c.money(out)
+		c.parties(out)
+		c.time(out)
+		c.commitment(out)
+		if c.group != nil {
+			c.tokens(out)
+		} else {
+			c.capacity(out)
+		}
+		if err := c.json(out); err != nil {
+			return Table{}, err
+		}
+	}
+	return out.table, nil
+}
+
+// money fills the four costs; list and contracted cost are the exact products
+// of price and quantity.
+func (c *charge) money(w *writer) {
+	quantity, list, price := c.pricing()
+	currency := Text(string(c.terms.Currency))
+	w.set("BilledCost", Value(AmountDecimal(c.billed)))
+	w.set("EffectiveCost", Value(AmountDecimal(c.effective)))
+	w.set("PricingCurrencyEffectiveCost", Value(AmountDecimal(c.effective)))
+	w.set("BillingCurrency", currency)
+	w.set("PricingCurrency", currency)
+	if c.category == adjustment {
+		w.set("ListCost", Value(AmountDecimal(c.billed)))
+		w.set("ContractedCost", Value(AmountDecimal(c.billed)))
+		return
+	}
+	w.set("PricingQuantity", Value(quantity))
+	w.set("ListUnitPrice", Value(list))
+	w.set("PricingCurrencyListUnitPrice", Value(list))
+	w.set("ContractedUnitPrice", Value(price))
+	w.set("PricingCurrencyContractedUnitPrice", Value(price))
+	w.set("ListCost", Value(list.Mul(quantity)))
+	w.set("ContractedCost", Value(price.Mul(quantity)))
+}
+
+// pricing returns the quantity priced with its list and contracted price. A
+// token under a fixed fee has the contracted price 0, and the list price 0
+// unless the price book states one: the fee pays for it.
+func (c *charge) pricing() (quantity, list, price Decimal) {
+	switch g := c.group; {
+	case g != nil:
+		quantity = NewDecimal(g.tokens, 6)
+		if g.listed {
+			list = AmountDecimal(g.list)
+		}
+		if g.priced {
+			price = AmountDecimal(g.rate)
+		}
+	case c.category == purchaseCharge:
+		quantity, list, price = NewDecimal(1, 0), AmountDecimal(c.billed), AmountDecimal(c.billed)
+	default: // unused capacity was bought by its fee: nothing is priced again
+		quantity = NewDecimal(c.quantity, 6)
+	}
+	return quantity, list, price
+}
+
+func (c *charge) providerID() alliance.PartyID {
+	switch pool := c.pool(); {
+	case c.contract != nil:
+		return c.contract.Provider
+	case pool != nil:
+		return pool.Provider
+	}
+	return "unknown"
+}
+
+func (c *charge) pool() *alliance.Pool {
+	if c.group == nil {
+		return nil
+	}
+	return c.terms.Pool(alliance.PoolID(c.group.pool))
+}
+
+func partyName(a *alliance.Alliance, id alliance.PartyID) string {
+	if p := a.Party(id); p != nil && p.Name != "" {
+		return p.Name
+	}
+	return string(id)
+}
+
+func (c *charge) parties(w *writer) {
+	provider := c.providerID()
+	name := partyName(c.terms, provider)
+	host := name
+	if p := c.pool(); p != nil {
+		host = partyName(c.terms, p.Provider)
+	}
+	w.set("ProviderName", Text(name))
+	w.set("ServiceProviderName", Text(name))
+	w.set("PublisherName", Text(host))
+	w.set("HostProviderName", Text(host))
+	w.set("InvoiceIssuerName", Text(name))
+	w.set("BillingAccountId", Text(string(c.terms.Operator)+"@"+string(provider)))
+	w.set("BillingAccountName", Text(partyName(c.terms, c.terms.Operator)+" at "+name))
+	w.set("BillingAccountType", Text("Provider Account"))
+	w.set("ServiceCategory", Text(serviceCategory))
+	w.set("ServiceSubcategory", Text(serviceSubcategory))
+	w.set("ServiceName", Text(name+" inference"))
+}
+
+func (c *charge) time(w *writer) {
+	first := month(c.from)
+	w.set("BillingPeriodStart", Instant(first))
+	w.set("BillingPeriodEnd", Instant(first.AddDate(0, 1, 0)))
+	w.set("ChargePeriodStart", Instant(c.from))
+	w.set("ChargePeriodEnd", Instant(c.until))
+	w.set("ChargeCategory", Text(c.category))
+	switch {
+	case c.category == purchaseCharge:
+		w.set("ChargeFrequency", Text("Recurring"))
+	case c.category == adjustment:
+		w.set("ChargeFrequency", Text("One-Time"))
+	default:
+		w.set("ChargeFrequency", Text("Usage-Based"))
+	}
+}
+
+// commitment fills what a fixed fee makes of a charge: the discount that
+// covers it and the reservation it uses.
+func (c *charge) commitment(w *writer) {
+	category := "Standard"
+	if c.status != "" {
+		category = "Committed"
+	}
+	if c.category != adjustment {
+		w.set("PricingCategory", Text(category))
+	}
+	if c.contract != nil {
+		w.set("x_Contract", Text(string(c.contract.ID)))
+	}
+	if !c.fixed {
+		return
+	}
+	id := Text(string(c.contract.ID))
+	w.set("CommitmentDiscountId", id)
+	w.set("CommitmentDiscountName", Text(c.contract.Title))
+	w.set("CommitmentDiscountCategory", Text("Usage"))
+	w.set("CommitmentDiscountType", Text(string(c.contract.Shape)))
+	w.set("CommitmentDiscountQuantity", Value(NewDecimal(c.quantity, 6)))
+	w.set("CommitmentDiscountUnit", Text(capacityUnit(c.contract)))
+	w.set("CommitmentDiscountStatus", Text(c.status))
+	w.set("CapacityReservationId", id)
+	w.set("CapacityReservationStatus", Text(c.status))
+}
+
+// tokens fills a usage charge of requests served.
+func (c *charge) tokens(w *writer) {
+	g := c.group
+	sku, price := c.sku()
+	model, version := modelVersion(g.model)
+	w.set("SkuId", Text(sku))
+	w.set("SkuPriceId", Text(price))
+	w.set("SkuMeter", Text(meterNames[g.meter]))
+	w.set("PricingUnit", Text(tokensPerUnit))
+	w.set("ConsumedQuantity", Value(NewDecimal(g.tokens, 0)))
+	w.set("ConsumedUnit", Text("Tokens"))
+	w.set("SubAccountId", Text(g.tenant))
+	if g.tenant != "" {
+		name := g.tenant
+		if t := c.terms.Tenant(alliance.TenantID(g.tenant)); t != nil && t.Name != "" {
+			name = t.Name
+		}
+		w.set("SubAccountName", Text(name))
+		w.set("SubAccountType", Text("Tenant"))
+	}
+	w.set("ResourceId", Text(g.pool))
+	w.set("ResourceType", Text("Pool"))
+	if p := c.pool(); p != nil {
+		w.set("RegionId", Text(string(p.Region)))
+		w.set("RegionName", Text(string(p.Region)))
+		if p.StandIn != nil {
+			w.set("x_StandIn", Text(p.StandIn.Says))
+		}
+		if p.BilledBy == alliance.BilledByChipSecond {
+			w.set("AllocatedMethodId", Text(byTokens))
+			w.set("AllocatedResourceId", Text(g.pool))
+			w.set("AllocatedResourceName", Text(g.pool))
+		}
+	}
+	w.set("ChargeDescription", Text(meterNames[g.meter]+" of "+model+" on "+g.pool))
+	w.set("x_Channel", Text(g.channel))
+	w.set("x_Model", Text(model))
+	w.set("x_ModelVersion", Text(version))
+	w.set("x_Pool", Text(g.pool))
+	w.set("x_Requests", Value(NewDecimal(g.requests, 0)))
+	w.set("x_Note", Text(c.note))
+}
+
+func (c *charge) sku() (sku, price string) {
+	g := c.group
+	model, _ := modelVersion(g.model)
+	tier := g.tier
+	if tier == "" {
+		tier = defaultTier
+	}
+	sku = model + "-" + tier
+	price = g.price
+	if price == "" {
+		price = g.contract
+	}
+	return sku, strings.Join([]string{sku, price, meterTypes[g.meter]}, ":")
+}
+
+// capacity fills a charge that no request is behind.
+func (c *charge) capacity(w *writer) {
+	w.set("ChargeDescription", Text(c.description))
+	w.set("x_Note", Text(c.note))
+	if c.category == adjustment || c.contract == nil {
+		return
+	}
+	sku := string(c.contract.ID) + "-capacity"
+	w.set("SkuId", Text(sku))
+	w.set("SkuPriceId", Text(sku+":"+c.fee))
+	w.set("SkuMeter", Text("Reserved Capacity"))
+	w.set("ResourceId", Text(string(c.contract.ID)))
+	w.set("ResourceName", Text(c.contract.Title))
+	w.set("ResourceType", Text("Commitment"))
+	if c.category == purchaseCharge {
+		w.set("PricingUnit", Text("Units"))
+	} else {
+		w.set("PricingUnit", Text(capacityUnit(c.contract)))
+	}
+}
+
+// skuDetails is SkuPriceDetails in its order.
+type skuDetails struct {
+	Model   string `json:"x_Model"`
+	Version string `json:"x_ModelVersion,omitempty"`
+	Token   string `json:"x_TokenType"`
+	Tier    string `json:"x_ServiceTier"`
+	Channel string `json:"x_Channel,omitempty"`
+}
+
+// applied is one element of ContractApplied. The balance is what the
+// commitment still has open after this charge.
+type applied struct {
+	Contract   string          `json:"ContractId"`
+	Commitment string          `json:"ContractCommitmentId"`
+	Cost       json.RawMessage `json:"ContractCommitmentAppliedCost"`
+	Quantity   json.RawMessage `json:"ContractCommitmentAppliedQuantity"`
+	Unit       *string         `json:"ContractCommitmentAppliedUnit"`
+	Balance    json.RawMessage `json:"x_ContractCommitmentCostBalance,omitempty"`
+}
+
+type elements struct {
+	Elements any `json:"Elements"`
+}
+
+func raw(d Decimal) json.RawMessage { return json.RawMessage(d.String()) }
+
+// encode returns the JSON of v without the escapes that are for HTML only.
+func encode(v any) (Cell, error) {
+	var out strings.Builder
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return Null, fmt.Errorf("write a column as JSON: %w", err)
+	}
+	return Text(strings.TrimSuffix(out.String(), "\n")), nil
+}
+
+// json fills the columns whose values are JSON objects.
+func (c *charge) json(w *writer) error {
+	values := map[string]any{}
+	if g := c.group; g != nil {
+		model, version := modelVersion(g.model)
+		tier := g.tier
+		if tier == "" {
+			tier = defaultTier
+		}
+		values["SkuPriceDetails"] = skuDetails{model, version, meterTypes[g.meter], tier, g.channel}
+		values["Tags"] = struct {
+			Channel string `json:"accordo/channel,omitempty"`
+			Tenant  string `json:"accordo/tenant,omitempty"`
+		}{g.channel, g.tenant}
+		if p := c.pool(); p != nil && p.BilledBy == alliance.BilledByChipSecond {
+			values["AllocatedMethodDetails"] = elements{[]map[string]string{{"x_Method": "tokens at the price book's rates; the provider counts chip-seconds of the whole pool"}}}
+		}
+	}
+	if len(c.applied) > 0 {
+		list := make([]applied, 0, len(c.applied))
+		for _, a := range c.applied {
+			e := applied{Contract: a.contract, Commitment: a.commitment, Cost: raw(AmountDecimal(a.cost))}
+			if a.unit != "" {
+				e.Quantity, e.Unit = raw(a.quantity), &a.unit
+			}
+			if a.balance != nil {
+				e.Balance = raw(AmountDecimal(*a.balance))
+			}
+			list = append(list, e)
+		}
+		values["ContractApplied"] = elements{list}
+	}
+	for name, v := range values {
+		if _, ok := w.at[name]; !ok {
+			continue
+		}
+		cell, err := encode(v)
+		if err != nil {
+			return err
+		}
+		w.set(name, cell)
+	}
+	return nil
+}
+
+// Totals are the sums of an export, for people and tests.
+type Totals struct {
+	Rows      int      `json:"rows"`
+	Billed    string   `json:"billed_cost"`
+	Effective string   `json:"effective_cost"`
+	Suspense  Suspense `json:"suspense"`
+}
+
+// Totals adds up a table of Cost and Usage.
+func (b *Books) Totals(t *Table) (Totals, error) {
+	billed, err := t.Sum("BilledCost")
+	if err != nil {
+		return Totals{}, err
+	}
+	effective, err := t.Sum("EffectiveCost")
+	if err != nil {
+		return Totals{}, err
+	}
+	return Totals{Rows: len(t.Rows), Billed: billed.String(), Effective: effective.String(), Suspense: b.suspense}, nil
+}
