@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/accordo-ai/accordo/internal/app"
 )
@@ -10,6 +11,7 @@ type ledgerCommand struct {
 	Balances balancesCommand `cmd:"" help:"Accounts with their balances, and the trial balance."`
 	Entries  entriesCommand  `cmd:"" help:"Entries, oldest first."`
 	Trace    traceCommand    `cmd:"" help:"One request from decision to entries, exactly."`
+	Suspense suspenseCommand `cmd:"" help:"What may be owed and is not proven, by provider and age; --close closes it with a reason."`
 	Verify   verifyCommand   `cmd:"" help:"Recompute the books from journal and terms, and compare."`
 }
 
@@ -47,6 +49,26 @@ type traceCommand struct {
 // Run prints a trace.
 func (c traceCommand) Run(ctx context.Context, s streams) error {
 	return app.TraceRequest(ctx, s.out, c.Data, c.Request, c.JSON)
+}
+
+type suspenseCommand struct {
+	booksFlags
+	Close        []string      `help:"Attempts to close." placeholder:"ATTEMPT"`
+	OlderThan    time.Duration `name:"older-than" help:"Close all that is older, such as 720h." placeholder:"DURATION"`
+	By           string        `help:"How to close: estimate or waived (an invoice closes its own: accordo invoices)." enum:"estimate,waived" default:"estimate"`
+	BillCustomer bool          `name:"bill-customer" help:"Book the sale too."`
+	Reason       string        `help:"Why; kept with the fact."`
+	DryRun       bool          `name:"dry-run" help:"Say what would be posted, record nothing."`
+}
+
+// Run lists open suspense, or closes some of it.
+func (c suspenseCommand) Run(ctx context.Context, s streams) error {
+	if len(c.Close) == 0 && c.OlderThan == 0 {
+		return app.Suspense(ctx, s.out, c.Data, time.Now(), c.JSON)
+	}
+	return app.CloseSuspense(ctx, s.out, c.Data, app.SuspenseOrder{
+		Attempts: c.Close, OlderThan: c.OlderThan, By: c.By, BillCustomer: c.BillCustomer, Reason: c.Reason, DryRun: c.DryRun, JSON: c.JSON,
+	}, time.Now())
 }
 
 type verifyCommand struct{ booksFlags }

@@ -125,7 +125,7 @@ func VerifyBooks(ctx context.Context, w io.Writer, data string, asJSON bool) err
 		return err
 	}
 	defer b.Close()
-	v, err := settle.Verify(ctx, b.store, b.records, termsFrom(b.dir))
+	v, err := settle.Verify(ctx, b.store, b.records, termsFrom(b.dir), b.dir)
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,8 @@ type server struct {
 	terms     atomic.Pointer[ledger.Terms]
 	upstreams map[alliance.PoolID]*upstream.Client // guarded by reload, which runs in one goroutine
 
+	booksSocket *http.Server // for commands that record facts, or nil
+
 	stop context.CancelFunc // ends the loops
 	wait sync.WaitGroup
 }
@@ -85,6 +87,7 @@ func newServer(ctx context.Context, o UpOptions) (s *server, err error) {
 		return nil, err
 	}
 	s.startLoops()
+	s.serveBooks()
 	return s, nil
 }
 
@@ -141,6 +144,9 @@ func (s *server) openBooks(ctx context.Context, a *alliance.Alliance) error {
 		return err
 	}
 	if s.settler, err = settle.New(ctx, j, s.store, termsFrom(s.dir), s.o.Log); err != nil {
+		return err
+	}
+	if err := s.settler.UseFacts(s.dir); err != nil {
 		return err
 	}
 	return s.settler.CatchUp(ctx)
@@ -339,6 +345,9 @@ func (s *server) swap(a *alliance.Alliance) error {
 // close ends everything in the order of need; it may be called on a server
 // that is only partly made.
 func (s *server) close() {
+	if s.booksSocket != nil {
+		_ = s.booksSocket.Close()
+	}
 	if s.stop != nil {
 		s.stop()
 	}

@@ -17,14 +17,15 @@ import (
 )
 
 const (
-	lockName  = "LOCK"
-	nodeName  = "node"
-	factsName = "facts.jsonl"
-	termsName = "terms"
-	nodeBytes = 16 // of randomness in the node's id, which is twice as long
-	ownerDir  = 0o700
-	ownerFile = 0o600
-	temporary = ".new" // ends the name of a file that is not finished
+	lockName      = "LOCK"
+	nodeName      = "node"
+	factsName     = "facts.jsonl"
+	termsName     = "terms"
+	documentsName = "documents"
+	nodeBytes     = 16 // of randomness in the node's id, which is twice as long
+	ownerDir      = 0o700
+	ownerFile     = 0o600
+	temporary     = ".new" // ends the name of a file that is not finished
 )
 
 var (
@@ -60,7 +61,7 @@ type Repair struct {
 // repairs what a crash left unfinished. The lock ends with the process,
 // whatever ends it.
 func Open(dir string) (*Dir, error) {
-	for _, sub := range []string{"", "journal", termsName, "run"} {
+	for _, sub := range []string{"", "journal", termsName, documentsName, "run"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), ownerDir); err != nil {
 			return nil, fmt.Errorf("make the data directory: %w; give a directory that can be written", err)
 		}
@@ -78,7 +79,7 @@ func Open(dir string) (*Dir, error) {
 }
 
 func (d *Dir) open() error {
-	for _, pattern := range []string{"*" + temporary, termsName + "/*" + temporary} {
+	for _, pattern := range []string{"*" + temporary, termsName + "/*" + temporary, documentsName + "/*" + temporary} {
 		names, err := filepath.Glob(filepath.Join(d.path, pattern))
 		if err != nil {
 			return fmt.Errorf("look for unfinished files: %w", err)

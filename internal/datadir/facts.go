@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/accordo-ai/accordo/internal/ledger"
 )
 
 // The limits of facts.jsonl.
@@ -24,9 +26,13 @@ var ErrFact = errors.New("not a fact")
 // Fact is one line of facts.jsonl: what happened, as opposed to what the terms
 // say. Exactly one of its bodies is set.
 type Fact struct {
-	At         int64       `json:"at"` // nanoseconds since 1970 UTC
+	At int64 `json:"at"` // nanoseconds since 1970 UTC
+	// After is the last record of the journal that was posted before the fact.
+	// Facts that move the books have it, others do not.
+	After      *uint64     `json:"after,omitempty"`
 	KeyIssued  *KeyIssued  `json:"key_issued,omitempty"`
 	KeyRevoked *KeyRevoked `json:"key_revoked,omitempty"`
+	ledger.Event
 }
 
 // KeyIssued says that a key was issued. Of the key itself only the SHA-256 is
@@ -53,9 +59,16 @@ type KeyRevoked struct {
 
 // Check returns ErrFact when f is not one complete fact.
 func (f *Fact) Check() error {
+	booked := f.Event != ledger.Event{}
 	switch {
 	case f.At <= 0:
 		return fmt.Errorf("%w: it has no time", ErrFact)
+	case booked != (f.After != nil), booked && (f.KeyIssued != nil || f.KeyRevoked != nil):
+		return fmt.Errorf("%w: it must say one thing, and after which record if it moves the books", ErrFact)
+	case booked:
+		if err := f.Event.Check(); err != nil {
+			return fmt.Errorf("%w: %w", ErrFact, err)
+		}
 	case f.KeyIssued != nil && f.KeyRevoked != nil, f.KeyIssued == nil && f.KeyRevoked == nil:
 		return fmt.Errorf("%w: it must say one thing", ErrFact)
 	case f.KeyIssued != nil:
@@ -77,33 +90,45 @@ func (d *Dir) AppendFact(f Fact) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
-	if err := f.Check(); err != nil {
-		return fmt.Errorf("append a fact: %w", err)
-	}
-	line, err := json.Marshal(f)
+	line, err := encodeFact(&f)
 	if err != nil {
-		return fmt.Errorf("append a fact: %w", err)
-	}
-	if len(line)+1 > MaxFactBytes {
-		return fmt.Errorf("append a fact: %w: %d bytes, at most %d", ErrFact, len(line)+1, MaxFactBytes)
+		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.facts.append(append(line, '\n'))
 }
 
+func encodeFact(f *Fact) ([]byte, error) {
+	if err := f.Check(); err != nil {
+		return nil, fmt.Errorf("append a fact: %w", err)
+	}
+	line, err := json.Marshal(f)
+	if err != nil {
+		return nil, fmt.Errorf("append a fact: %w", err)
+	}
+	if len(line)+1 > MaxFactBytes {
+		return nil, fmt.Errorf("append a fact: %w: %d bytes, at most %d", ErrFact, len(line)+1, MaxFactBytes)
+	}
+	return line, nil
+}
+
 // Facts returns all facts in the order in which they were appended. A last
 // line that is being written is not looked at.
-func (d *Dir) Facts() ([]Fact, error) {
+func (d *Dir) Facts() (facts []Fact, err error) {
+	return facts, d.eachFact(func(_ []byte, f Fact) { facts = append(facts, f) })
+}
+
+func (d *Dir) eachFact(do func(line []byte, f Fact)) error {
 	name := filepath.Join(d.path, factsName)
 	b, err := readFacts(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return parseFacts(name, b[:bytes.LastIndexByte(b, '\n')+1])
+	return eachFact(name, b[:bytes.LastIndexByte(b, '\n')+1], do)
 }
 
 // readFacts reads at most MaxFactsBytes.
@@ -127,6 +152,10 @@ func readFacts(name string) ([]byte, error) {
 // fact means, so it is not skipped.
 func parseFacts(name string, b []byte) ([]Fact, error) {
 	var facts []Fact
+	return facts, eachFact(name, b, func(_ []byte, f Fact) { facts = append(facts, f) })
+}
+
+func eachFact(name string, b []byte, do func(line []byte, f Fact)) error {
 	for number := 1; len(b) > 0; number++ {
 		end := bytes.IndexByte(b, '\n')
 		if end < 0 {
@@ -134,12 +163,12 @@ func parseFacts(name string, b []byte) ([]Fact, error) {
 		}
 		f, err := parseFact(b[:end])
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w; restore the file from a copy, or use the version of accordo that wrote it", name, number, err)
+			return fmt.Errorf("%s:%d: %w; restore the file from a copy, or use the version of accordo that wrote it", name, number, err)
 		}
-		facts = append(facts, f)
+		do(b[:end], f)
 		b = b[min(end+1, len(b)):]
 	}
-	return facts, nil
+	return nil
 }
 
 func parseFact(line []byte) (Fact, error) {

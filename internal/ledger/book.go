@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"maps"
 	"slices"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -59,14 +60,27 @@ type Head struct {
 	At    int64  `json:"at"`
 	Hash  Digest `json:"hash"`
 	Terms string `json:"terms"` // hash of the terms of the last intent posted
+	Facts uint64 `json:"facts"` // number of the last fact posted, 0 for none
 }
 
-// State is all that a Book needs to go on after the batch that Head names.
+// PeriodBalance is what the entries of one civil month did to an account:
+// debits less credits, in units of its asset.
+type PeriodBalance struct {
+	Account AccountID    `json:"account"`
+	Period  int32        `json:"period"` // YYYYMM
+	Amount  money.Amount `json:"amount"`
+}
+
+// State is all that a Book needs to go on after the batch that Head names,
+// besides the facts up to Head.Facts.
 type State struct {
 	Head     Head
 	Balances []Balance
+	Periods  []PeriodBalance // by account, then period
 	Carries  []Carry
 	Open     []OpenIntent
+	// Suspended are the outcomes whose suspense is open, in order.
+	Suspended []uint64
 }
 
 // Step is one batch with what it changed: a store writes it at once or not at
@@ -74,11 +88,13 @@ type State struct {
 type Step struct {
 	Batch    Batch
 	Head     Head
-	Balances []Balance    // new values of the balances that changed
+	Balances []Balance // new values of the balances that changed
+	Periods  []PeriodBalance
 	Carries  []Carry      // new values of the carries that changed
 	Opened   []OpenIntent // intents that wait for their outcome
 	Closed   []uint64     // intents of earlier batches that got it
 	Requests []Located
+	Fact     *Fact // that the batch posts, nil for records
 }
 
 // Errors of Post that a caller tells apart.
@@ -95,14 +111,23 @@ type Book struct {
 	load     func(hash string) (*alliance.Alliance, error)
 	head     Head
 	balances map[AccountID]Balance
+	periods  map[periodKey]money.Amount
 	carries  map[CarryKey]int64
 	open     map[uint64]OpenIntent
+	// suspended are the outcomes whose suspense is open.
+	suspended map[uint64]struct{}
 
 	terms map[string]*Terms
 	flows map[flowKey]*postedFlow
 	slots map[Key]*slot
 	round uint64 // counts calls of Post: a slot of an older round is empty
 	buf   []byte
+}
+
+// periodKey names the part of an account's balance that one month moved.
+type periodKey struct {
+	account AccountID
+	period  int32
 }
 
 // flowKey is what requests of one flow have in common.
@@ -139,6 +164,7 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 	b := &Book{
 		load: terms, head: s.Head,
 		balances: make(map[AccountID]Balance, len(s.Balances)), carries: make(map[CarryKey]int64, len(s.Carries)),
+		periods: make(map[periodKey]money.Amount, len(s.Periods)), suspended: make(map[uint64]struct{}, len(s.Suspended)),
 		open: make(map[uint64]OpenIntent, len(s.Open)), terms: map[string]*Terms{},
 		flows: map[flowKey]*postedFlow{}, slots: map[Key]*slot{},
 	}
@@ -147,6 +173,12 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 	}
 	for _, v := range s.Carries {
 		b.carries[v.CarryKey] = v.Remainder
+	}
+	for _, v := range s.Periods {
+		b.periods[periodKey{v.Account, v.Period}] = v.Amount
+	}
+	for _, v := range s.Suspended {
+		b.suspended[v] = struct{}{}
 	}
 	for _, v := range s.Open {
 		b.open[v.Sequence] = v
@@ -202,7 +234,20 @@ func (b *Book) State() State {
 		s.Open = append(s.Open, v)
 	}
 	slices.SortFunc(s.Open, func(x, y OpenIntent) int { return cmp.Compare(x.Sequence, y.Sequence) })
+	s.Periods = periodBalances(b.periods)
+	s.Suspended = slices.Sorted(maps.Keys(b.suspended))
 	return s
+}
+
+func periodBalances(m map[periodKey]money.Amount) []PeriodBalance {
+	list := make([]PeriodBalance, 0, len(m))
+	for k, v := range m {
+		list = append(list, PeriodBalance{k.account, k.period, v})
+	}
+	slices.SortFunc(list, func(x, y PeriodBalance) int {
+		return cmp.Or(cmp.Compare(x.Account, y.Account), cmp.Compare(x.Period, y.Period))
+	})
+	return list
 }
 
 // TrialBalance adds up balances per asset, by name of the asset.

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/accordo-ai/accordo/internal/money"
@@ -39,6 +41,16 @@ func (k Kind) String() string {
 // MarshalText renders the kind's name.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
+// UnmarshalText reads the kind's name.
+func (k *Kind) UnmarshalText(text []byte) error {
+	i := slices.Index(kindNames[:], string(text))
+	if i < 1 {
+		return fmt.Errorf("%q is no kind of entry", text)
+	}
+	*k = Kind(i)
+	return nil
+}
+
 // Key is what the lines of one entry have in common.
 type Key struct {
 	Kind     Kind      `json:"kind"`
@@ -60,6 +72,15 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
 // MarshalText renders the digest in hex.
 func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads hex.
+func (d *Digest) UnmarshalText(text []byte) error {
+	if hex.DecodedLen(len(text)) != len(d) {
+		return fmt.Errorf("%q is no SHA-256 in hex", text)
+	}
+	_, err := hex.Decode(d[:], text)
+	return err
+}
 
 // Entry moves Amount of one asset from the credit to the debit account. It
 // sums the lines of one batch that share a Key and cites them: the range of
@@ -97,23 +118,40 @@ type Batch struct {
 	// attempt, or one whose intent is missing. They post nothing.
 	Unmatched []uint64 `json:"unmatched,omitempty"`
 	Entries   []Entry  `json:"entries"`
-	Prev      Digest   `json:"prev"` // hash of the batch before, zero for the first
-	Hash      Digest   `json:"hash"` // of Canonical
+	// Fact is the number of the fact that the batch posts instead of records,
+	// 0 for none, and FactDigest its bytes' SHA-256. Such a batch holds no
+	// record: First is Last + 1.
+	Fact       uint64 `json:"fact,omitempty"`
+	FactDigest Digest `json:"fact_digest,omitzero"`
+	Prev       Digest `json:"prev"` // hash of the batch before, zero for the first
+	Hash       Digest `json:"hash"` // of Canonical
 }
 
-// batchVersion is the first byte of a batch's canonical form.
-const batchVersion = 1
+// The first byte of a batch's canonical form: a batch of records has the
+// first version, one of a fact the second.
+const (
+	batchVersion     = 1
+	batchVersionFact = 2
+)
 
 // Canonical appends the canonical bytes of the batch to dst, as
 // docs/format/books.md says. They include Prev, so their hash chains.
 func (b *Batch) Canonical(dst []byte) []byte {
-	dst = append(dst, batchVersion)
+	version := byte(batchVersion)
+	if b.Fact > 0 {
+		version = batchVersionFact
+	}
+	dst = append(dst, version)
 	dst = appendString(dst, b.Node)
 	for _, v := range [...]uint64{b.Sequence, b.First, b.Last, uint64(b.At), uint64(b.Served), uint64(b.Unserved), uint64(b.Suspense), uint64(len(b.Unmatched))} {
 		dst = binary.AppendUvarint(dst, v)
 	}
 	for _, v := range b.Unmatched {
 		dst = binary.AppendUvarint(dst, v)
+	}
+	if b.Fact > 0 {
+		dst = binary.AppendUvarint(dst, b.Fact)
+		dst = append(dst, b.FactDigest[:]...)
 	}
 	dst = append(dst, b.Prev[:]...)
 	dst = binary.AppendUvarint(dst, uint64(len(b.Entries)))

@@ -38,7 +38,8 @@ func history(t *rapid.T) []record.Record {
 func post(t interface {
 	Helper()
 	Fatal(...any)
-}, records []record.Record) (*ledger.Book, []ledger.Step) {
+}, records []record.Record,
+) (*ledger.Book, []ledger.Step) {
 	t.Helper()
 	book := ledger.New(storetest.Terms)
 	var steps []ledger.Step
@@ -156,7 +157,8 @@ func TestAmounts_AreTheFloorOfTheExactTotal(t *testing.T) {
 func lines(t interface {
 	Helper()
 	Fatal(...any)
-}, records []record.Record) (list []ledger.Line) {
+}, records []record.Record,
+) (list []ledger.Line) {
 	t.Helper()
 	cache := ledger.New(storetest.Terms)
 	posted := map[uint64]bool{}

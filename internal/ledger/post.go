@@ -27,7 +27,8 @@ func (b *Book) Post(records []record.Record) (Step, error) {
 	b.round++
 	mark := records[len(records)-1]
 	p := posting{b: b, records: records, answered: make([]bool, len(records)), closed: map[uint64]bool{}}
-	p.step.Head = Head{Node: b.head.Node, Batch: b.head.Batch + 1, Last: mark.Sequence, At: mark.At, Terms: b.head.Terms}
+	p.step.Head = b.head
+	p.step.Head.Batch, p.step.Head.Last, p.step.Head.At = b.head.Batch+1, mark.Sequence, mark.At
 	p.step.Batch = Batch{Sequence: b.head.Batch + 1, First: records[0].Sequence, Last: mark.Sequence, At: mark.At, Prev: b.head.Hash}
 	for i := range records {
 		if err := p.take(i); err != nil {
@@ -38,12 +39,17 @@ func (b *Book) Post(records []record.Record) (Step, error) {
 		return Step{}, err
 	}
 	p.stillOpen()
-	p.step.Batch.Node = p.step.Head.Node
-	b.buf = p.step.Batch.Canonical(b.buf[:0])
-	p.step.Batch.Hash = sha256.Sum256(b.buf)
-	p.step.Head.Hash = p.step.Batch.Hash
+	p.seal()
 	b.apply(&p.step)
 	return p.step, nil
+}
+
+// seal chains the batch.
+func (p *posting) seal() {
+	p.step.Batch.Node = p.step.Head.Node
+	p.b.buf = p.step.Batch.Canonical(p.b.buf[:0])
+	p.step.Batch.Hash = sha256.Sum256(p.b.buf)
+	p.step.Head.Hash = p.step.Batch.Hash
 }
 
 // follows checks that records are what comes next: without gaps, with one
@@ -65,11 +71,20 @@ func (b *Book) follows(records []record.Record) error {
 
 func (b *Book) apply(s *Step) {
 	b.head = s.Head
+	if s.Fact != nil {
+		b.recall(s.Fact)
+	}
 	for _, v := range s.Balances {
 		b.balances[v.Account] = v
 	}
+	for _, v := range s.Periods {
+		b.periods[periodKey{v.Account, v.Period}] = v.Amount
+	}
 	for _, v := range s.Carries {
 		b.carries[v.CarryKey] = v.Remainder
+	}
+	for i := range s.Batch.Entries {
+		b.suspense(&s.Batch.Entries[i])
 	}
 	for _, v := range s.Opened {
 		b.open[v.Sequence] = v
@@ -90,7 +105,14 @@ type posting struct {
 	pending  []money.Wide // numerators of suspense, by position
 	step     Step
 	balances map[AccountID]Balance
+	periods  map[periodKey]money.Amount
 	carries  map[CarryKey]int64
+}
+
+// unrounded is an entry with the numerator that its amount comes from.
+type unrounded struct {
+	Entry
+	n money.Wide
 }
 
 func (p *posting) take(i int) error {
@@ -190,13 +212,8 @@ func (p *posting) suspend(f *postedFlow, in *record.Intent, at int64, r *record.
 	p.pending = append(p.pending, n)
 }
 
-// entries rounds what was gathered, in the order of the keys, and moves the
-// balances.
+// entries makes the entries of what was gathered.
 func (p *posting) entries() error {
-	type unrounded struct {
-		Entry
-		n money.Wide
-	}
 	list := make([]unrounded, 0, len(p.touched)+len(p.suspense)+2)
 	for _, s := range p.touched {
 		e := Entry{Key: s.key, Divisor: s.divisor, Lines: s.lines, Tokens: s.tokens, First: s.first, Last: s.last, From: s.from, Until: s.until}
@@ -206,7 +223,13 @@ func (p *posting) entries() error {
 	for i, e := range p.suspense {
 		list = append(list, unrounded{e, p.pending[i]})
 	}
-	openings, err := p.openings()
+	return p.book(list)
+}
+
+// book rounds the entries of a batch, in the order of their keys, and moves
+// the balances. Floors that they retire for the first time are opened.
+func (p *posting) book(list []unrounded) error {
+	openings, err := p.openings(list)
 	if err != nil {
 		return err
 	}
@@ -216,7 +239,7 @@ func (p *posting) entries() error {
 	slices.SortFunc(list, func(x, y unrounded) int {
 		return cmp.Or(compareKeys(x.Key, y.Key), cmp.Compare(x.First, y.First))
 	})
-	p.balances, p.carries = map[AccountID]Balance{}, map[CarryKey]int64{}
+	p.balances, p.periods, p.carries = map[AccountID]Balance{}, map[periodKey]money.Amount{}, map[CarryKey]int64{}
 	p.step.Batch.Entries = make([]Entry, len(list))
 	for i := range list {
 		if err := p.round(&list[i].Entry, list[i].n); err != nil {
@@ -228,6 +251,7 @@ func (p *posting) entries() error {
 		p.step.Balances = append(p.step.Balances, v)
 	}
 	slices.SortFunc(p.step.Balances, func(x, y Balance) int { return cmp.Compare(x.Account, y.Account) })
+	p.step.Periods = periodBalances(p.periods)
 	for k, v := range p.carries {
 		p.step.Carries = append(p.step.Carries, Carry{k, v})
 	}
@@ -250,21 +274,21 @@ func (p *posting) round(e *Entry, n money.Wide) error {
 	if e.Divisor > 1 {
 		p.carries[k] = carry.Remainder
 	}
-	return cmp.Or(p.move(e.Debit, e.Asset, e.Amount), p.move(e.Credit, e.Asset, -e.Amount))
+	return cmp.Or(p.move(e.Debit, e, e.Amount), p.move(e.Credit, e, -e.Amount))
 }
 
 // errAsset is a broken invariant: an account has one asset.
 var errAsset = errors.New("an account would hold two assets")
 
-func (p *posting) move(a AccountID, asset Asset, amount money.Amount) error {
+func (p *posting) move(a AccountID, e *Entry, amount money.Amount) error {
 	v, ok := p.balances[a]
 	if !ok {
 		if v, ok = p.b.balances[a]; !ok {
-			v = Balance{Account: a, Asset: asset}
+			v = Balance{Account: a, Asset: e.Asset}
 		}
 	}
-	if v.Asset != asset {
-		return fmt.Errorf("%w: %s has %s, not %s", errAsset, a, v.Asset, asset)
+	if v.Asset != e.Asset {
+		return fmt.Errorf("%w: %s has %s, not %s", errAsset, a, v.Asset, e.Asset)
 	}
 	sum, err := v.Amount.Add(amount)
 	if err != nil {
@@ -272,13 +296,19 @@ func (p *posting) move(a AccountID, asset Asset, amount money.Amount) error {
 	}
 	v.Amount = sum
 	p.balances[a] = v
+	k := periodKey{a, e.Period}
+	month, ok := p.periods[k]
+	if !ok {
+		month = p.b.periods[k]
+	}
+	p.periods[k] = month + amount
 	return nil
 }
 
 // openings brings the floors into the books that this batch or an earlier one
 // retires, as the terms of the last intent state them: the first time whole,
 // after an amendment by the difference.
-func (p *posting) openings() ([]Entry, error) {
+func (p *posting) openings(retiring []unrounded) ([]Entry, error) {
 	if p.step.Head.Terms == "" {
 		return nil, nil
 	}
@@ -287,9 +317,9 @@ func (p *posting) openings() ([]Entry, error) {
 		return nil, err
 	}
 	used := map[AccountID]bool{}
-	for _, s := range p.touched {
-		if s.key.Kind == Commitment {
-			used[s.key.Credit] = true
+	for i := range retiring {
+		if retiring[i].Kind == Commitment {
+			used[retiring[i].Credit] = true
 		}
 	}
 	var list []Entry
@@ -302,10 +332,12 @@ func (p *posting) openings() ([]Entry, error) {
 				if booked == f.Amount || booked == 0 && !used[debit] {
 					continue
 				}
-				mark := p.records[len(p.records)-1].Sequence
+				mark := p.step.Head.Last
 				list = append(list, Entry{
-					Key: Key{Kind: Opening, Debit: debit, Credit: credit, Asset: commitAsset(t, c), Contract: string(c.ID),
-						Terms: t.Hash, Period: int32(f.From.Year()*100 + int(f.From.Month()))},
+					Key: Key{
+						Kind: Opening, Debit: debit, Credit: credit, Asset: commitAsset(t, c), Contract: string(c.ID),
+						Terms: t.Hash, Period: int32(f.From.Year()*100 + int(f.From.Month())),
+					},
 					Amount: f.Amount - booked, Divisor: 1, First: mark, Last: mark,
 					From: f.From.UnixNano(), Until: f.From.UnixNano(), Digest: sha256.Sum256(nil),
 				})

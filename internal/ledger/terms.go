@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -87,6 +88,9 @@ type flow struct {
 	// served are the rules of a served request; empty with why set when it
 	// cannot be rated.
 	served []rule
+	// bought are those of served that are owed or used up whoever pays: all
+	// but the sale. They are there, too, when only the sale cannot be rated.
+	bought []rule
 	// suspense is the rule of an attempt that may be owed.
 	suspense rule
 	why      string
@@ -153,11 +157,14 @@ func (r *resolver) resolve() {
 	for _, leg := range contract.Legs(r.contract, r.pool.BilledBy, contract.Usage) {
 		r.leg(leg, rates)
 	}
-	if !r.sale() {
-		r.flow.served = nil
-		return
-	}
+	cost := len(r.flow.served)
+	sold := r.sale()
+	end := len(r.flow.served)
 	r.tokens()
+	r.flow.bought = slices.Concat(r.flow.served[:cost], r.flow.served[end:])
+	if !sold {
+		r.flow.served = nil
+	}
 }
 
 func (r *resolver) account(class contract.Class, kind string, refs ...string) AccountID {
@@ -204,8 +211,10 @@ func (r *resolver) leg(leg contract.Leg, rates alliance.Rates) {
 			return
 		}
 		r.narrow(floor.Term)
-		r.add(Key{Kind: Commitment, Debit: interval(r.t, leg.Debit, r.contract, floor), Credit: interval(r.t, leg.Credit, r.contract, floor),
-			Asset: commitAsset(r.t, r.contract), Price: r.in.CostPrice, Contract: id},
+		r.add(Key{
+			Kind: Commitment, Debit: interval(r.t, leg.Debit, r.contract, floor), Credit: interval(r.t, leg.Credit, r.contract, floor),
+			Asset: commitAsset(r.t, r.contract), Price: r.in.CostPrice, Contract: id,
+		},
 			rule{basis: byRates, divisor: rating.Divisor, rates: rates})
 	case contract.AtStandard:
 		std, ok := contract.StandardRateAt(r.contract, r.at)
@@ -280,8 +289,10 @@ func (r *resolver) sale() bool {
 	if kind == Wholesale {
 		account = "wholesale"
 	}
-	r.add(Key{Kind: kind, Debit: r.account(contract.Asset, "receivable", from),
-		Credit: r.account(contract.Revenue, account, name(sold), r.in.Channel), Asset: r.currency(), Price: price},
+	r.add(Key{
+		Kind: kind, Debit: r.account(contract.Asset, "receivable", from),
+		Credit: r.account(contract.Revenue, account, name(sold), r.in.Channel), Asset: r.currency(), Price: price,
+	},
 		rule{basis: byRates, divisor: rating.Divisor, rates: rates})
 	return true
 }
@@ -289,14 +300,18 @@ func (r *resolver) sale() bool {
 // tokens adds the tokens themselves: bought from the pool, served under the plan.
 func (r *resolver) tokens() {
 	model := name(r.in.Model)
-	r.add(Key{Kind: Tokens, Debit: r.account(contract.Memo, "tokens_served", r.in.Plan, model),
-		Credit: r.account(contract.Memo, "tokens_bought", r.in.Pool, model), Asset: Asset("TOK(" + model + ")")},
+	r.add(Key{
+		Kind: Tokens, Debit: r.account(contract.Memo, "tokens_served", r.in.Plan, model),
+		Credit: r.account(contract.Memo, "tokens_bought", r.in.Pool, model), Asset: Asset("TOK(" + model + ")"),
+	},
 		rule{basis: byTokens, divisor: 1})
 }
 
 func (r *resolver) suspense(rates alliance.Rates, price string) {
-	k := Key{Kind: Suspense, Debit: r.account(contract.Asset, "suspense", r.provider), Credit: r.account(contract.Liability, "suspense", r.provider),
-		Asset: r.currency(), Price: price, Terms: r.in.Terms, Period: r.period}
+	k := Key{
+		Kind: Suspense, Debit: r.account(contract.Asset, "suspense", r.provider), Credit: r.account(contract.Liability, "suspense", r.provider),
+		Asset: r.currency(), Price: price, Terms: r.in.Terms, Period: r.period,
+	}
 	if r.contract != nil {
 		k.Contract = string(r.contract.ID)
 	}

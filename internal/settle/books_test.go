@@ -126,14 +126,14 @@ func TestVerify_NamesAJournalThatIsNotTheBooks(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			v, err := settle.Verify(t.Context(), n.store, altered(n.journal.Read, row.change), storetest.Terms)
+			v, err := settle.Verify(t.Context(), n.store, altered(n.journal.Read, row.change), storetest.Terms, nil)
 			if err != nil || v.Fault == nil || !strings.Contains(v.Fault.String(), row.says) {
 				t.Errorf("fault %v, error %v", v.Fault, err)
 			}
 		})
 	}
 	t.Run("terms that are gone", func(t *testing.T) {
-		v, err := settle.Verify(t.Context(), n.store, n.journal.Read, func(string) (*alliance.Alliance, error) { return nil, errors.New("no such file") })
+		v, err := settle.Verify(t.Context(), n.store, n.journal.Read, func(string) (*alliance.Alliance, error) { return nil, errors.New("no such file") }, nil)
 		if err != nil || v.Fault == nil || !strings.Contains(v.Fault.Remedy, "version of the terms") {
 			t.Errorf("fault %v, error %v", v.Fault, err)
 		}
@@ -153,7 +153,7 @@ func TestVerify_WorksWithoutAServingProcess(t *testing.T) {
 	records := func(from uint64) iter.Seq2[record.Record, error] {
 		return journal.Read(filepath.Join(dir, "journal"), from)
 	}
-	v, err := settle.Verify(t.Context(), books, records, storetest.Terms)
+	v, err := settle.Verify(t.Context(), books, records, storetest.Terms, nil)
 	if err != nil || v.Fault != nil || v.Batches != 1 {
 		t.Fatalf("%+v, %v", v, err)
 	}

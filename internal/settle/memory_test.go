@@ -40,8 +40,10 @@ func (m *memory) attempts(n int) {
 	for range n {
 		m.made++
 		id := record.AttemptID(fmt.Sprintf("a%d", m.made))
-		in := &record.Intent{Attempt: id, Request: requestID(m.made), Terms: "f1257", Tenant: fmt.Sprintf("t%d", m.made%5), Key: "k", Plan: "direct",
-			SalePrice: "sale-direct", Channel: "direct-api", Model: "m1@2026-01", Pool: "aws-east", CostPrice: "cost-m1", Right: "own"}
+		in := &record.Intent{
+			Attempt: id, Request: requestID(m.made), Terms: "f1257", Tenant: fmt.Sprintf("t%d", m.made%5), Key: "k", Plan: "direct",
+			SalePrice: "sale-direct", Channel: "direct-api", Model: "m1@2026-01", Pool: "aws-east", CostPrice: "cost-m1", Right: "own",
+		}
 		at := m.add(record.Record{Kind: record.KindIntent, Intent: in})
 		m.add(record.Record{Kind: record.KindOutcome, Outcome: &record.Outcome{Attempt: id, Intent: at, Status: record.Served, Usage: usage.Vector{UncachedInput: 900, Output: int64(m.made % 700)}}})
 	}

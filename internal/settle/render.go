@@ -163,7 +163,7 @@ func Exact(p *ledger.Posting) string {
 
 // WriteVerification writes what Verify found.
 func WriteVerification(w io.Writer, v *Verification) error {
-	fmt.Fprintf(w, "%d batches recomputed from %d records: %d served, %d unserved, %d suspense, %d open\n", v.Batches, v.Records, v.Served, v.Unserved, v.Suspense, v.Open)
+	fmt.Fprintf(w, "%d batches recomputed from %d records and %d facts: %d served, %d unserved, %d suspense, %d open\n", v.Batches, v.Records, v.Facts, v.Served, v.Unserved, v.Suspense, v.Open)
 	fmt.Fprintf(w, "chain %s\n", v.Head.Hash)
 	if v.Unposted > 0 {
 		fmt.Fprintf(w, "%d records of the journal are not posted yet\n", v.Unposted)

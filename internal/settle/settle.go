@@ -75,10 +75,15 @@ type Settler struct {
 	since    time.Time       // when the first of them was seen
 	mark     uint64          // the last mark seen or written
 	queue    []*ledger.Step
-	posting  backoff // reading, marking and posting
+	facts    Facts         // nil without UseFacts
+	unposted []ledger.Fact // kept facts that are not in the books yet
+	posting  backoff       // reading, marking and posting
 	storing  backoff
 
 	mu     sync.Mutex // guards all below
+	life   int        // notRun, running or ended
+	asks   []ask
+	wake   context.CancelFunc // ends the wait of Run, nil while it works
 	book   *ledger.Book
 	stored ledger.Head
 	queued int
@@ -128,11 +133,15 @@ func (s *Settler) CatchUp(ctx context.Context) error {
 // FinishTimeout. The journal must stay open until Run returns. It returns nil
 // when all that the journal holds is stored.
 func (s *Settler) Run(ctx context.Context) error {
+	s.live(running)
 	for ctx.Err() == nil {
 		s.turn(ctx, false)
+		s.answerAsks(ctx, false)
 		s.report(ctx)
 		s.wait(ctx)
 	}
+	s.live(ended)
+	s.answerAsks(ctx, true)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), FinishTimeout)
 	defer cancel()
 	s.turn(last, true)
@@ -193,6 +202,9 @@ func (s *Settler) markLong(ctx context.Context) error {
 // read takes records as far as the journal goes, posts each batch at its mark
 // and stores it.
 func (s *Settler) read(ctx context.Context) error {
+	if err := s.postFacts(ctx); err != nil {
+		return err
+	}
 	if err := s.post(ctx); err != nil {
 		return err
 	}
@@ -246,7 +258,7 @@ func (s *Settler) post(ctx context.Context) error {
 	if s.storing.err == nil {
 		s.storing.note(time.Now(), s.flush(ctx))
 	}
-	return nil
+	return s.postFacts(ctx)
 }
 
 // flush stores what waits, in order.
@@ -348,11 +360,17 @@ func (s *Settler) wait(ctx context.Context) {
 		by(s.since.Add(Window))
 		after += 2 * uint64(max(1, MaxOutcomes-s.outcomes))
 	}
-	limited, cancel := ctx, func() {}
-	if !until.IsZero() {
-		limited, cancel = context.WithDeadline(ctx, until)
-	}
+	limited, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if !until.IsZero() {
+		var stop context.CancelFunc
+		limited, stop = context.WithDeadline(limited, until)
+		defer stop()
+	}
+	if !s.sleep(cancel) {
+		return
+	}
+	defer s.sleep(nil)
 	if _, err := s.journal.Wait(limited, after); err != nil && limited.Err() == nil {
 		// The journal is closed or broken: without a pause this would spin.
 		s.posting.note(time.Now(), fmt.Errorf("wait for the journal: %w", err))
@@ -361,6 +379,15 @@ func (s *Settler) wait(ctx context.Context) {
 		<-pause.Done()
 		stop()
 	}
+}
+
+// sleep lets Record end the wait with wake; nil says that the wait is over. It
+// reports whether nothing is asked already.
+func (s *Settler) sleep(wake context.CancelFunc) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wake = wake
+	return len(s.asks) == 0
 }
 
 // Status says how settling stands.

@@ -107,7 +107,7 @@ func (n *node) served(t *testing.T, records []record.Record) {
 
 func verify(t *testing.T, n *node) settle.Verification {
 	t.Helper()
-	v, err := settle.Verify(t.Context(), n.store, n.journal.Read, storetest.Terms)
+	v, err := settle.Verify(t.Context(), n.store, n.journal.Read, storetest.Terms, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

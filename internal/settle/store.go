@@ -34,6 +34,11 @@ type Reader interface {
 	Entries(ctx context.Context, q Query) ([]Placed, error)
 	// Balances returns all accounts by path.
 	Balances(ctx context.Context) ([]ledger.Balance, error)
+	// Periods returns what each civil month did to the accounts below a path
+	// that ends in "/", or to all for "": by account, then month.
+	Periods(ctx context.Context, below string) ([]ledger.PeriodBalance, error)
+	// Suspended returns the entries whose suspense is open, oldest first.
+	Suspended(ctx context.Context) ([]Placed, error)
 	// Open returns the posted intents that wait for their outcome, in order.
 	Open(ctx context.Context) ([]ledger.OpenIntent, error)
 	// Find returns where a request may stand in the journal, newest first. The
@@ -61,8 +66,9 @@ type Query struct {
 // Placed is an entry with its place in the books.
 type Placed struct {
 	Batch  uint64 `json:"batch"`
-	Number int    `json:"number"` // from 1 in its batch
-	At     int64  `json:"at"`     // of the batch
+	Number int    `json:"number"`         // from 1 in its batch
+	At     int64  `json:"at"`             // of the batch
+	Fact   uint64 `json:"fact,omitempty"` // that the batch posts, 0 for records of the journal
 	ledger.Entry
 }
 

@@ -39,6 +39,7 @@ func (f *Fault) String() string {
 type Verification struct {
 	Batches  uint64         `json:"batches"`
 	Records  uint64         `json:"records"`
+	Facts    uint64         `json:"facts"`
 	Served   int64          `json:"served"`
 	Unserved int64          `json:"unserved"`
 	Suspense int64          `json:"suspense"`
@@ -53,6 +54,7 @@ type Verification struct {
 const (
 	remedyBooks   = "the journal is the truth: move the books away and let them be posted anew, and find out who changed them"
 	remedyJournal = "the journal was changed or lost: put its files back from a copy"
+	remedyFacts   = "facts.jsonl was changed or lost: put it back from a copy"
 	remedyTerms   = "put the missing version of the terms back into the data directory"
 )
 
@@ -60,19 +62,26 @@ const (
 // compares bytes, chain and balances. It works beside a serving process: it
 // verifies up to the head that it finds at the start. An error means that it
 // could not verify; a difference is a Fault.
-func Verify(ctx context.Context, books Reader, records Records, terms TermsFunc) (Verification, error) {
+// facts is nil where there are none.
+func Verify(ctx context.Context, books Reader, records Records, terms TermsFunc, facts Facts) (Verification, error) {
 	head, err := books.Head(ctx)
 	if err != nil {
 		return Verification{}, err
 	}
-	v := verifier{ctx: ctx, books: books, head: head, book: ledger.New(terms)}
+	v := verifier{ctx: ctx, books: books, head: head, book: ledger.New(terms), evidence: ledger.Evidence{Records: records}}
+	if facts != nil {
+		v.evidence.Document = facts.Document
+		if v.kept, err = facts.Booked(); err != nil {
+			return Verification{}, err
+		}
+	}
 	if err := v.run(records); err != nil {
 		return v.out, err
 	}
 	v.out.Head, v.out.Trial = v.book.Head(), ledger.TrialBalance(v.book.Balances())
 	v.out.Open = len(v.book.State().Open)
 	if v.out.Fault == nil && v.book.Head().Batch < head.Batch {
-		v.fault(Fault{Batch: v.book.Head().Batch + 1, Problem: "the journal ends before this batch", Remedy: remedyJournal})
+		v.missing(v.book.Head().Batch + 1)
 	}
 	if v.out.Fault == nil {
 		err = v.balances()
@@ -81,18 +90,23 @@ func Verify(ctx context.Context, books Reader, records Records, terms TermsFunc)
 }
 
 type verifier struct {
-	ctx     context.Context
-	books   Reader
-	head    ledger.Head
-	book    *ledger.Book
-	pending []record.Record
-	intents []uint64 // a bit per record: it is an intent
-	out     Verification
+	ctx      context.Context
+	books    Reader
+	head     ledger.Head
+	book     *ledger.Book
+	pending  []record.Record
+	kept     []ledger.Fact // that are not verified yet
+	evidence ledger.Evidence
+	intents  []uint64 // a bit per record: it is an intent
+	out      Verification
 }
 
 func (v *verifier) fault(f Fault) { v.out.Fault = &f }
 
 func (v *verifier) run(records Records) error {
+	if err := v.facts(); err != nil || v.out.Fault != nil {
+		return err
+	}
 	for r, err := range records(1) {
 		if err != nil {
 			return fmt.Errorf("read the journal after record %d: %w", v.out.Records, err)
@@ -157,7 +171,52 @@ func (v *verifier) batch() error {
 	v.out.Served += step.Batch.Served
 	v.out.Unserved += step.Batch.Unserved
 	v.out.Suspense += step.Batch.Suspense
+	if v.out.Fault != nil {
+		return nil
+	}
+	return v.facts()
+}
+
+// facts posts the facts that stand at the place that is reached.
+func (v *verifier) facts() error {
+	for len(v.kept) > 0 && v.kept[0].Number <= v.head.Facts && v.kept[0].After == v.book.Head().Last {
+		n := v.book.Head().Batch + 1
+		step, err := v.book.PostFact(v.kept[0], v.evidence)
+		switch {
+		case errors.Is(err, ledger.ErrTerms):
+			v.fault(Fault{Batch: n, Problem: err.Error(), Remedy: remedyTerms})
+			return nil
+		case errors.Is(err, ledger.ErrFact), errors.Is(err, ledger.ErrSequence):
+			v.fault(Fault{Batch: n, Problem: err.Error(), Remedy: remedyFacts})
+			return nil
+		case err != nil:
+			return fmt.Errorf("post batch %d again: %w", n, err)
+		}
+		have, err := v.books.Batch(v.ctx, n)
+		if errors.Is(err, ErrNotFound) {
+			v.fault(Fault{Batch: n, Problem: "the books do not hold the batch", Remedy: remedyBooks})
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		v.compare(&step.Batch, &have)
+		v.out.Batches, v.out.Facts = n, v.kept[0].Number
+		v.kept = v.kept[1:]
+		if v.out.Fault != nil {
+			return nil
+		}
+	}
 	return nil
+}
+
+// missing names what a stored batch needs and is not there.
+func (v *verifier) missing(n uint64) {
+	if have, err := v.books.Batch(v.ctx, n); err == nil && have.Fact > 0 {
+		v.fault(Fault{Batch: n, Problem: fmt.Sprintf("the facts end before this batch, which posts fact %d", have.Fact), Remedy: remedyFacts})
+		return
+	}
+	v.fault(Fault{Batch: n, Problem: "the journal ends before this batch", Remedy: remedyJournal})
 }
 
 // unmatched tells a second outcome of an attempt from one without an intent.
@@ -175,6 +234,14 @@ func (v *verifier) unmatched(b *ledger.Batch) {
 
 func (v *verifier) compare(want, have *ledger.Batch) {
 	n := want.Sequence
+	if have.Fact != want.Fact {
+		v.fault(Fault{Batch: n, Problem: fmt.Sprintf("the books have fact %d here and the data directory has fact %d (0: none)", have.Fact, want.Fact), Remedy: remedyFacts})
+		return
+	}
+	if have.FactDigest != want.FactDigest {
+		v.fault(Fault{Batch: n, Problem: fmt.Sprintf("fact %d is not the one that was posted: its FactDigest is %s, the books have %s", want.Fact, want.FactDigest, have.FactDigest), Remedy: remedyFacts})
+		return
+	}
 	if have.Hash == want.Hash && have.Sum() == want.Hash {
 		return
 	}

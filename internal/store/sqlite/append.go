@@ -94,6 +94,10 @@ func (w *writer) step(s *ledger.Step) error {
 		w.exec("INSERT INTO balance (account, asset, amount) VALUES (?, ?, ?) ON CONFLICT (account) DO UPDATE SET amount = excluded.amount",
 			w.name(string(v.Account)), w.name(string(v.Asset)), int64(v.Amount))
 	}
+	for _, v := range s.Periods {
+		w.exec("INSERT INTO period (account, period, amount) VALUES (?, ?, ?) ON CONFLICT (account, period) DO UPDATE SET amount = excluded.amount",
+			w.name(string(v.Account)), v.Period, int64(v.Amount))
+	}
 	for _, v := range s.Carries {
 		w.exec("INSERT INTO carry (debit, credit, price, divisor, remainder) VALUES (?, ?, ?, ?, ?) ON CONFLICT (debit, credit, price, divisor) DO UPDATE SET remainder = excluded.remainder",
 			w.name(string(v.Debit)), w.name(string(v.Credit)), w.name(v.Price), v.Divisor, v.Remainder)
@@ -114,8 +118,12 @@ func (w *writer) batch(b *ledger.Batch, terms string) error {
 	if err != nil {
 		return err
 	}
-	w.exec("INSERT INTO batch (sequence, node, first, last, at, served, unserved, suspense, unmatched, terms, prev, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		int64(b.Sequence), b.Node, int64(b.First), int64(b.Last), b.At, b.Served, b.Unserved, b.Suspense, string(unmatched), terms, b.Prev[:], b.Hash[:])
+	digest := []byte{}
+	if b.Fact > 0 {
+		digest = b.FactDigest[:]
+	}
+	w.exec("INSERT INTO batch (sequence, node, first, last, at, served, unserved, suspense, unmatched, terms, fact, fact_digest, prev, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		int64(b.Sequence), b.Node, int64(b.First), int64(b.Last), b.At, b.Served, b.Unserved, b.Suspense, string(unmatched), terms, int64(b.Fact), digest, b.Prev[:], b.Hash[:])
 	if w.err != nil || len(b.Entries) == 0 {
 		return w.err
 	}

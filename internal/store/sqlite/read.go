@@ -19,7 +19,7 @@ const (
 	entryColumns = "batch, number, kind, debit, credit, asset, price, contract, terms, period, ref, amount, remainder, divisor, lines, " +
 		"uncached_input, cache_read, cache_write, output, reasoning, first, last, since, until, digest"
 	entryFields  = 25
-	batchColumns = "sequence, node, first, last, at, served, unserved, suspense, unmatched, prev, hash"
+	batchColumns = "sequence, node, first, last, at, served, unserved, suspense, unmatched, fact, fact_digest, prev, hash"
 )
 
 // row is what a query of one row and of many have in common.
@@ -31,14 +31,14 @@ type rowQuerier interface {
 }
 
 func readHead(ctx context.Context, q rowQuerier) (h ledger.Head, err error) {
-	var batch, last int64
+	var batch, last, facts int64
 	var hash []byte
-	err = q.QueryRowContext(ctx, "SELECT node, sequence, last, at, hash, terms FROM batch ORDER BY sequence DESC LIMIT 1").
-		Scan(&h.Node, &batch, &last, &h.At, &hash, &h.Terms)
+	err = q.QueryRowContext(ctx, "SELECT node, sequence, last, at, hash, terms, coalesce((SELECT max(fact) FROM batch WHERE fact > 0), 0) FROM batch ORDER BY sequence DESC LIMIT 1").
+		Scan(&h.Node, &batch, &last, &h.At, &hash, &h.Terms, &facts)
 	if errors.Is(err, sql.ErrNoRows) {
 		return ledger.Head{}, nil
 	}
-	h.Batch, h.Last = uint64(batch), uint64(last)
+	h.Batch, h.Last, h.Facts = uint64(batch), uint64(last), uint64(facts)
 	copy(h.Hash[:], hash)
 	return h, err
 }
@@ -68,13 +68,19 @@ func (s *Store) Head(ctx context.Context) (h ledger.Head, err error) {
 	return h, err
 }
 
-// State reads head, balances, carries and open intents from one snapshot.
+// State reads all that a book needs to go on from one snapshot.
 func (s *Store) State(ctx context.Context) (st ledger.State, err error) {
 	err = s.view(ctx, func(tx *sql.Tx) (err error) {
 		if st.Head, err = readHead(ctx, tx); err != nil {
 			return err
 		}
 		if st.Balances, err = s.balances(ctx, tx); err != nil {
+			return err
+		}
+		if st.Periods, err = periods(ctx, tx, ""); err != nil {
+			return err
+		}
+		if st.Suspended, err = suspended(ctx, tx); err != nil {
 			return err
 		}
 		if st.Carries, err = s.carries(ctx, tx); err != nil {
@@ -91,6 +97,63 @@ func (s *Store) Balances(ctx context.Context) (list []ledger.Balance, err error)
 	err = s.view(ctx, func(tx *sql.Tx) (err error) {
 		list, err = s.balances(ctx, tx)
 		return err
+	})
+	return list, err
+}
+
+// Periods returns what each month did to the accounts below a path that ends
+// in "/", or to all for "".
+func (s *Store) Periods(ctx context.Context, below string) (list []ledger.PeriodBalance, err error) {
+	err = s.view(ctx, func(tx *sql.Tx) (err error) {
+		list, err = periods(ctx, tx, below)
+		return err
+	})
+	return list, err
+}
+
+func periods(ctx context.Context, tx *sql.Tx, below string) (list []ledger.PeriodBalance, err error) {
+	where, args := "", []any{}
+	if below != "" {
+		// '0' follows '/' in ASCII: the range holds every path below.
+		where, args = "WHERE n.text >= ? AND n.text < ? ", []any{below, strings.TrimSuffix(below, "/") + "0"}
+	}
+	err = each(ctx, tx, func(r row) error {
+		var b ledger.PeriodBalance
+		var amount int64
+		if err := r.Scan(&b.Account, &b.Period, &amount); err != nil {
+			return err
+		}
+		b.Amount = money.Amount(amount)
+		list = append(list, b)
+		return nil
+	}, "SELECT n.text, period, amount FROM period JOIN name n ON n.id = account "+where+"ORDER BY n.text, period", args...)
+	return list, err
+}
+
+// suspended lists the outcomes whose suspense is open: a fact that closes it
+// posts a second entry for the same outcome.
+func suspended(ctx context.Context, tx *sql.Tx) (list []uint64, err error) {
+	err = each(ctx, tx, func(r row) error {
+		var outcome int64
+		err := r.Scan(&outcome)
+		list = append(list, uint64(outcome))
+		return err
+	}, "SELECT first FROM entry WHERE kind = 7 GROUP BY first HAVING count(*) = 1 ORDER BY first")
+	return list, err
+}
+
+// Suspended returns the entries whose suspense is open, oldest first.
+func (s *Store) Suspended(ctx context.Context) (list []settle.Placed, err error) {
+	err = s.view(ctx, func(tx *sql.Tx) error {
+		err := each(ctx, tx, func(r row) error {
+			p, err := s.scanEntry(ctx, tx, r)
+			list = append(list, p)
+			return err
+		}, "SELECT "+entryColumns+" FROM entry WHERE kind = 7 AND first IN (SELECT first FROM entry WHERE kind = 7 GROUP BY first HAVING count(*) = 1) ORDER BY batch, number")
+		if err != nil {
+			return err
+		}
+		return batchTimes(ctx, tx, list)
 	})
 	return list, err
 }
@@ -199,7 +262,7 @@ func (s *Store) Batches(ctx context.Context, from uint64) iter.Seq2[ledger.Batch
 func (s *Store) BatchOf(ctx context.Context, rec uint64) (n uint64, err error) {
 	err = s.view(ctx, func(tx *sql.Tx) error {
 		var sequence, first int64
-		err := tx.QueryRowContext(ctx, "SELECT sequence, first FROM batch WHERE last >= ? ORDER BY last LIMIT 1", int64(rec)).Scan(&sequence, &first)
+		err := tx.QueryRowContext(ctx, "SELECT sequence, first FROM batch WHERE last >= ? AND fact = 0 ORDER BY last LIMIT 1", int64(rec)).Scan(&sequence, &first)
 		if errors.Is(err, sql.ErrNoRows) || err == nil && uint64(first) > rec {
 			return fmt.Errorf("record %d: %w", rec, settle.ErrNotFound)
 		}
@@ -210,13 +273,14 @@ func (s *Store) BatchOf(ctx context.Context, rec uint64) (n uint64, err error) {
 }
 
 func scanBatch(r row) (b ledger.Batch, err error) {
-	var sequence, first, last int64
+	var sequence, first, last, fact int64
 	var unmatched string
-	var prev, hash []byte
-	if err := r.Scan(&sequence, &b.Node, &first, &last, &b.At, &b.Served, &b.Unserved, &b.Suspense, &unmatched, &prev, &hash); err != nil {
+	var digest, prev, hash []byte
+	if err := r.Scan(&sequence, &b.Node, &first, &last, &b.At, &b.Served, &b.Unserved, &b.Suspense, &unmatched, &fact, &digest, &prev, &hash); err != nil {
 		return b, err
 	}
-	b.Sequence, b.First, b.Last = uint64(sequence), uint64(first), uint64(last)
+	b.Sequence, b.First, b.Last, b.Fact = uint64(sequence), uint64(first), uint64(last), uint64(fact)
+	copy(b.FactDigest[:], digest)
 	copy(b.Prev[:], prev)
 	copy(b.Hash[:], hash)
 	if err := json.Unmarshal([]byte(unmatched), &b.Unmatched); err != nil {
@@ -316,17 +380,17 @@ func conditions(q settle.Query) (string, []any) {
 }
 
 func batchTimes(ctx context.Context, tx *sql.Tx, list []settle.Placed) error {
-	at := map[uint64]int64{}
+	at, fact := map[uint64]int64{}, map[uint64]uint64{}
 	for i := range list {
 		n := list[i].Batch
 		if _, ok := at[n]; !ok {
-			var v int64
-			if err := tx.QueryRowContext(ctx, "SELECT at FROM batch WHERE sequence = ?", int64(n)).Scan(&v); err != nil {
+			var v, f int64
+			if err := tx.QueryRowContext(ctx, "SELECT at, fact FROM batch WHERE sequence = ?", int64(n)).Scan(&v, &f); err != nil {
 				return err
 			}
-			at[n] = v
+			at[n], fact[n] = v, uint64(f)
 		}
-		list[i].At = at[n]
+		list[i].At, list[i].Fact = at[n], fact[n]
 	}
 	return nil
 }

@@ -47,29 +47,42 @@ func Terms(hash string) (*alliance.Alliance, error) {
 		Version: 1, Operator: "lab", Currency: "USD", Hash: hash,
 		Contracts: []alliance.Contract{
 			{ID: "floor", Provider: "aws", Shape: alliance.SpendFloor, Term: year, Floors: []alliance.Floor{
-				{Term: term("2026-01-01", "2026-07-01"), Amount: floor}, {Term: term("2026-07-01", "2027-01-01"), Amount: 2 * floor}}},
+				{Term: term("2026-01-01", "2026-07-01"), Amount: floor}, {Term: term("2026-07-01", "2027-01-01"), Amount: 2 * floor},
+			}},
 			{ID: "metered", Provider: "azure", Shape: alliance.PayPerUse, Term: year},
-			{ID: "rack", Provider: "neo", Shape: alliance.TakeOrPay, Term: year,
+			{
+				ID: "rack", Provider: "neo", Shape: alliance.TakeOrPay, Term: year,
 				Fees: []alliance.Fee{{Term: term("2026-01-01", "2026-07-01"), Amount: amount(700_001)}, {Term: term("2026-07-01", "2027-01-01"), Amount: amount(900_007)}},
-				Ramp: []alliance.RampStep{{From: date("2026-01-01"), Chips: 8}, {From: date("2026-04-01"), Chips: 16}}},
-			{ID: "reserved", Provider: "azure", Shape: alliance.ThroughputReserved, Term: year,
+				Ramp: []alliance.RampStep{{From: date("2026-01-01"), Chips: 8}, {From: date("2026-04-01"), Chips: 16}},
+			},
+			{
+				ID: "reserved", Provider: "azure", Shape: alliance.ThroughputReserved, Term: year,
 				Fees: []alliance.Fee{{Term: year, Amount: amount(52_000)}},
-				Ramp: []alliance.RampStep{{From: date("2026-01-01"), TokensPerMinute: 100_000}}},
+				Ramp: []alliance.RampStep{{From: date("2026-01-01"), TokensPerMinute: 100_000}},
+			},
 			{ID: "unpriced", Provider: "neo", Shape: alliance.TakeOrPay, Term: year, Ramp: []alliance.RampStep{{From: date("2026-01-01"), Chips: 4}}},
 		},
 		Pools: []alliance.Pool{
 			{ID: "aws-east", Provider: "aws", Contract: "floor", BilledBy: alliance.BilledByToken},
 			{ID: "aws-chips", Provider: "aws", Contract: "floor", BilledBy: alliance.BilledByChipSecond},
 			{ID: "azure-spill", Provider: "azure", Contract: "metered", BilledBy: alliance.BilledByToken},
-			{ID: "neo-rack", Provider: "neo", Contract: "rack", BilledBy: alliance.BilledByFixed, Chips: 16,
-				Models: []alliance.PoolModel{{Model: "m1", InputTokensPerChipSecond: 9001, OutputTokensPerChipSecond: 1327}}},
-			{ID: "azure-ptu", Provider: "azure", Contract: "reserved", BilledBy: alliance.BilledByFixed, TokensPerMinute: 100_000,
-				Models: []alliance.PoolModel{{Model: "m1", InputWeightPPM: 1_000_000, CachedWeightPPM: 0, OutputWeightPPM: 4_333_333}}},
-			{ID: "neo-gift", Provider: "neo", Contract: "unpriced", BilledBy: alliance.BilledByFixed, Chips: 4,
-				Models: []alliance.PoolModel{{Model: "m1", OutputTokensPerChipSecond: 777}}},
+			{
+				ID: "neo-rack", Provider: "neo", Contract: "rack", BilledBy: alliance.BilledByFixed, Chips: 16,
+				Models: []alliance.PoolModel{{Model: "m1", InputTokensPerChipSecond: 9001, OutputTokensPerChipSecond: 1327}},
+			},
+			{
+				ID: "azure-ptu", Provider: "azure", Contract: "reserved", BilledBy: alliance.BilledByFixed, TokensPerMinute: 100_000,
+				Models: []alliance.PoolModel{{Model: "m1", InputWeightPPM: 1_000_000, CachedWeightPPM: 0, OutputWeightPPM: 4_333_333}},
+			},
+			{
+				ID: "neo-gift", Provider: "neo", Contract: "unpriced", BilledBy: alliance.BilledByFixed, Chips: 4,
+				Models: []alliance.PoolModel{{Model: "m1", OutputTokensPerChipSecond: 777}},
+			},
 		},
-		Prices: []alliance.Price{{ID: "cost-m1", Pools: []alliance.PoolID{"aws-east", "aws-chips", "azure-spill"}, Model: "m1", Term: alliance.Term{From: date("2026-01-01")},
-			List: rates(2_500_000, 250_000, 3_000_000, 10_000_000, 10_000_000), Contracted: new(rates(price, 125_001, 1_562_500, 10_000_003, 9_999_999))}},
+		Prices: []alliance.Price{{
+			ID: "cost-m1", Pools: []alliance.PoolID{"aws-east", "aws-chips", "azure-spill"}, Model: "m1", Term: alliance.Term{From: date("2026-01-01")},
+			List: rates(2_500_000, 250_000, 3_000_000, 10_000_000, 10_000_000), Contracted: new(rates(price, 125_001, 1_562_500, 10_000_003, 9_999_999)),
+		}},
 		Plans: []alliance.Plan{
 			{ID: "direct", Seller: "lab", Price: &alliance.SalePrice{ID: "sale-direct", Rates: rates(3_000_000, 300_000, 3_750_000, 15_000_001, 15_000_001)}},
 			{ID: "free", Seller: "lab", IncludedIn: "prime"},
@@ -86,8 +99,14 @@ type Picker func(label string, n int) int
 
 // attempt kinds of the histories: pool and cost price.
 var pools = [...][2]string{
-	{"aws-east", "cost-m1"}, {"aws-chips", "cost-m1"}, {"azure-spill", "cost-m1"},
-	{"neo-rack", ""}, {"azure-ptu", ""}, {"neo-gift", ""}, {"gone", "cost-m1"}, {"azure-spill", "no-such-price"},
+	{"aws-east", "cost-m1"},
+	{"aws-chips", "cost-m1"},
+	{"azure-spill", "cost-m1"},
+	{"neo-rack", ""},
+	{"azure-ptu", ""},
+	{"neo-gift", ""},
+	{"gone", "cost-m1"},
+	{"azure-spill", "no-such-price"},
 }
 
 var plans = [...][2]string{{"direct", "sale-direct"}, {"free", ""}, {"partner", ""}, {"partner-free", ""}, {"gone", ""}}
@@ -153,8 +172,10 @@ func (h *history) intent() {
 }
 
 func (h *history) usage() usage.Vector {
-	return usage.Vector{UncachedInput: int64(h.pick("input", 5000)), CacheRead: int64(h.pick("read", 300)), CacheWrite: int64(h.pick("write", 40)),
-		Output: int64(h.pick("output", 900)), Reasoning: int64(h.pick("reasoning", 90))}
+	return usage.Vector{
+		UncachedInput: int64(h.pick("input", 5000)), CacheRead: int64(h.pick("read", 300)), CacheWrite: int64(h.pick("write", 40)),
+		Output: int64(h.pick("output", 900)), Reasoning: int64(h.pick("reasoning", 90)),
+	}
 }
 
 func (h *history) outcome() {

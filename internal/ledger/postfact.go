@@ -1,0 +1,159 @@
+package ledger
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/usage"
+)
+
+// Prepare makes the batch of one fact, which must be the next. It does not
+// change the book: Apply does, once the fact is kept. An event that
+// contradicts the books is ErrFact.
+func (b *Book) Prepare(f Fact, ev Evidence) (Step, error) {
+	if f.Number != b.head.Facts+1 || f.After != b.head.Last {
+		return Step{}, fmt.Errorf("%w: fact %d after record %d, and the books have %d facts and end with record %d", ErrSequence, f.Number, f.After, b.head.Facts, b.head.Last)
+	}
+	if err := f.Check(); err != nil {
+		return Step{}, err
+	}
+	p := factPosting{posting: posting{b: b}, fact: &f, evidence: ev}
+	p.step.Head, p.step.Fact = b.head, &f
+	p.step.Head.Batch, p.step.Head.Facts, p.step.Head.At = b.head.Batch+1, f.Number, f.At
+	p.step.Batch = Batch{
+		Sequence: b.head.Batch + 1, First: b.head.Last + 1, Last: b.head.Last, At: f.At,
+		Fact: f.Number, FactDigest: f.Digest, Prev: b.head.Hash,
+	}
+	if err := p.event(); err != nil {
+		return Step{}, fmt.Errorf("fact %d: %w", f.Number, err)
+	}
+	if err := p.book(p.list); err != nil {
+		return Step{}, fmt.Errorf("fact %d: %w", f.Number, err)
+	}
+	p.seal()
+	return p.step, nil
+}
+
+// Recall tells a book the facts that are in it already, in order: what they
+// say beyond the entries that they made. It changes no balance.
+func (b *Book) Recall(facts []Fact) error {
+	for i := range facts {
+		if err := facts[i].Check(); err != nil {
+			return fmt.Errorf("fact %d: %w", facts[i].Number, err)
+		}
+		b.recall(&facts[i])
+	}
+	return nil
+}
+
+func (b *Book) recall(*Fact) {}
+
+// Apply takes over a step that Prepare made of the book as it is.
+func (b *Book) Apply(s *Step) { b.apply(s) }
+
+// PostFact prepares a fact and applies it.
+func (b *Book) PostFact(f Fact, ev Evidence) (Step, error) {
+	step, err := b.Prepare(f, ev)
+	if err == nil {
+		b.apply(&step)
+	}
+	return step, err
+}
+
+// suspense keeps the set of open suspense: an entry with a line opens it, the
+// reversal by a fact closes it.
+func (b *Book) suspense(e *Entry) {
+	switch {
+	case e.Kind != Suspense:
+	case e.Lines > 0:
+		b.suspended[e.First] = struct{}{}
+	default:
+		delete(b.suspended, e.First)
+	}
+}
+
+// factPosting is one call of Prepare under way.
+type factPosting struct {
+	posting
+	fact     *Fact
+	evidence Evidence
+	list     []unrounded
+}
+
+func (p *factPosting) event() error {
+	switch ev := &p.fact.Event; {
+	case ev.SuspenseClosed != nil:
+		return p.closeSuspense(ev.SuspenseClosed)
+	}
+	return refuse("this version does not know the event")
+}
+
+// closeSuspense reverses the suspense of one attempt and books what is owed.
+func (p *factPosting) closeSuspense(s *SuspenseClosed) error {
+	if _, open := p.b.suspended[s.Outcome]; !open {
+		return refuse("attempt %s has no open suspense: list it with accordo ledger suspense", s.Attempt)
+	}
+	intent, err := p.evidence.record(s.Intent)
+	if err != nil {
+		return err
+	}
+	outcome, err := p.evidence.record(s.Outcome)
+	if err != nil {
+		return err
+	}
+	in := intent.Intent
+	if in == nil || outcome.Outcome == nil || outcome.Outcome.Intent != s.Intent || in.Attempt != s.Attempt {
+		return refuse("records %d and %d are not intent and outcome of attempt %s", s.Intent, s.Outcome, s.Attempt)
+	}
+	t, err := p.b.Terms(in.Terms)
+	if err != nil {
+		return err
+	}
+	line, err := LineOf(&intent, &outcome, t)
+	if err != nil {
+		return err
+	}
+	cite := citation{intent: s.Intent, outcome: s.Outcome, attempt: in.Attempt, at: intent.At}
+	held := line.Postings[0]
+	p.add(held.Key, held.Divisor, held.Numerator.Neg(), negative(line.Tokens), cite)
+	if s.By == ByWaiver {
+		return nil
+	}
+	f := t.flow(in, intent.At)
+	rules, used := f.bought, line.Tokens
+	if s.Usage != nil {
+		used = *s.Usage
+	}
+	if s.BillCustomer {
+		rules = f.served
+	}
+	if len(rules) == 0 {
+		return refuse("the terms do not rate attempt %s (%s): waive it, and book the invoice line's amount as a difference", s.Attempt, f.why)
+	}
+	for i := range rules {
+		p.add(rules[i].key, rules[i].divisor, rules[i].numerator(used), used, cite)
+	}
+	return nil
+}
+
+// citation is the attempt that an entry of a fact is about.
+type citation struct {
+	intent, outcome uint64
+	attempt         record.AttemptID
+	at              int64
+}
+
+// add makes an entry of its own for one attempt. It has no line of the
+// journal: the fact decides its amount.
+func (p *factPosting) add(k Key, divisor int64, n money.Wide, u usage.Vector, c citation) {
+	p.b.buf = appendLine(p.b.buf[:0], c.intent, c.outcome, c.attempt, u, n)
+	p.list = append(p.list, unrounded{Entry{
+		Key: k, Divisor: divisor, Tokens: u, First: c.outcome, Last: c.outcome, From: c.at, Until: c.at, Digest: sha256.Sum256(p.b.buf),
+	}, n})
+}
+
+func negative(u usage.Vector) usage.Vector {
+	return usage.Vector{UncachedInput: -u.UncachedInput, CacheRead: -u.CacheRead, CacheWrite: -u.CacheWrite, Output: -u.Output, Reasoning: -u.Reasoning}
+}
