@@ -145,6 +145,7 @@ type ending struct {
 	failure    string // for the router; empty: reason
 	retryAfter time.Duration
 	delivered  bool // the customer was served it, and counts it
+	complete   bool // the whole answer came: the pool is well, whatever its bill says
 }
 
 // end tells the router, journals the outcome and notes what the customer
@@ -169,7 +170,7 @@ func (a *attempt) end(e ending) error {
 	if !a.first.IsZero() {
 		ttft = a.first.Sub(a.started)
 	}
-	o := route.Outcome{Reservation: a.d.Reservation, Pool: a.d.Pool.ID, Usage: e.usage, Served: e.status == record.Served, Failure: e.failure, TTFT: ttft, Duration: now.Sub(a.started), RetryAfter: e.retryAfter}
+	o := route.Outcome{Reservation: a.d.Reservation, Pool: a.d.Pool.ID, Usage: e.usage, Served: e.complete, Failure: e.failure, TTFT: ttft, Duration: now.Sub(a.started), RetryAfter: e.retryAfter}
 	observation := g.observe(now, o)
 	if e.delivered {
 		c.used = c.used.Add(e.usage)

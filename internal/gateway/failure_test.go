@@ -189,6 +189,21 @@ func TestFailure_UsageThatIsMissingOrWrongIsSuspense(t *testing.T) {
 	}
 }
 
+// A provider that never states usage is a bookkeeper's problem, no reason to
+// leave its pool alone.
+func TestFailure_MissingUsageLeavesThePoolHealthy(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		h := start(t, setup{pools: []string{"a"}})
+		h.script(upstreamsim.Rule{Action: upstreamsim.Action{UsageMissing: true}})
+		for i := range 10 {
+			resp, body := h.chat("sk-open", fmt.Sprintf(`{"model":"m","stream":%t,"messages":[{"role":"user","content":"x"}]}`, stream))
+			if resp.StatusCode != 200 {
+				t.Fatalf("request %d, stream %t: %s %s", i, stream, resp.Status, body)
+			}
+		}
+	}
+}
+
 func TestFailure_AfterTheFirstByteEndsWithTheErrorEvent(t *testing.T) {
 	rows := []struct {
 		name         string

@@ -56,11 +56,11 @@ func (a *attempt) plain(ctx context.Context, resp *http.Response) verdict {
 func billed(v usage.Vector, err error) ending {
 	switch {
 	case err == nil:
-		return ending{status: record.Served, usage: v, delivered: true}
+		return ending{status: record.Served, usage: v, delivered: true, complete: true}
 	case errors.Is(err, openai.ErrNoUsage):
-		return ending{status: record.Suspense, reason: reasonNoUsage, delivered: true}
+		return ending{status: record.Suspense, reason: reasonNoUsage, delivered: true, complete: true}
 	}
-	return ending{status: record.Suspense, reason: reasonContradiction, delivered: true}
+	return ending{status: record.Suspense, reason: reasonContradiction, delivered: true, complete: true}
 }
 
 // notSafe is the answer when the outcome could not be journalled: a client
