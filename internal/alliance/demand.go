@@ -66,6 +66,13 @@ type Exception struct {
 	Why     string    `yaml:"why"`
 }
 
+// The priorities of plans, first first. Without one a plan is Standard.
+const (
+	Critical   = "critical"
+	Standard   = "standard"
+	Background = "background"
+)
+
 // Plan is what an end customer gets.
 type Plan struct {
 	ID     PlanID  `yaml:"id"`
@@ -75,6 +82,9 @@ type Plan struct {
 	Subject string    `yaml:"subject"`
 	Models  []ModelID `yaml:"models"`
 	Limits  Limits    `yaml:"limits"`
+	// Priority says who is served when capacity runs out: plans of a lower
+	// one leave room for those of a higher one.
+	Priority string `yaml:"priority,omitempty"`
 	// DefaultOutputTokens bounds an answer when the client sets no maximum.
 	DefaultOutputTokens int64 `yaml:"default_output_tokens"`
 	// Price is what the customer pays per million tokens; nil: included in a

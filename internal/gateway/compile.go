@@ -8,6 +8,7 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/rating"
+	"github.com/accordo-ai/accordo/internal/route"
 	"github.com/accordo-ai/accordo/internal/variant"
 )
 
@@ -32,6 +33,8 @@ func TermsKeys(a *alliance.Alliance) []Key {
 type principal struct {
 	Key
 	plan *alliance.Plan
+	// share of the requests under way that the plan may fill, in ppm.
+	share int64
 }
 
 // compiled is a State made ready for lookups. It is immutable.
@@ -58,6 +61,7 @@ func compile(s State) (*compiled, error) {
 			return nil, fmt.Errorf("key %s: sha256 is not 64 hex digits", k.ID)
 		}
 		p := &principal{Key: k, plan: s.Alliance.Plan(k.Plan)}
+		p.share = route.SharePPM(s.Alliance, p.plan)
 		if p.plan == nil {
 			return nil, fmt.Errorf("key %s: the plan %q is not in the terms", k.ID, k.Plan)
 		}

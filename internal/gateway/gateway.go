@@ -248,6 +248,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e == nil {
 		e = c.authenticate()
 	}
+	if e == nil && busy > g.limits.Concurrent*c.key.share/1e6 {
+		e = openai.Server(503, "overloaded", time.Second, "The gateway is saturated and keeps what is left for plans of a higher priority than %s. Try again in a moment.", c.key.plan.ID)
+	}
 	if e != nil {
 		c.refuse(e)
 		return

@@ -26,6 +26,7 @@ type set struct {
 	epoch      uint64
 	kind       string
 	latency    float64 // nano-units per second of TTFT
+	share      int64   // of the requests under way, in ppm
 	candidates []candidate
 	reason     string       // why there are none
 	refused    []Ineligible // set when there are none
@@ -79,6 +80,7 @@ func (r *Router) fill(now time.Time, s *set) {
 	if m := r.a.Model(s.key.model); m != nil {
 		s.kind = m.Kind
 	}
+	s.share = SharePPM(r.a, r.a.Plan(s.key.plan))
 	if p := r.a.Plan(s.key.plan); p != nil {
 		s.latency = float64(p.LatencyPerSecond) * 1000
 	}

@@ -115,6 +115,10 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 		if x.Verdict = p.verdict(at, c.bounded, use); x.Verdict != record.Dearer {
 			continue
 		}
+		if p.inFlight >= p.roomy && p.crowded(at, s.share) {
+			x.Verdict = record.Full
+			continue
+		}
 		if len(tried) > 0 && wasTried(tried, c.id) {
 			x.Verdict = record.Tried
 			continue
@@ -131,7 +135,7 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 	return overflow.index
 }
 
-// verdict says whether the pool has room and health for a use of its
+// verdict says whether the pool has health and room for a use of its
 // capacity; Dearer stands for yes.
 func (p *pool) verdict(at int64, bounded bool, use float64) record.Verdict {
 	switch {
@@ -140,10 +144,20 @@ func (p *pool) verdict(at int64, bounded bool, use float64) record.Verdict {
 			return record.Unhealthy
 		}
 		return record.Full
-	case p.inFlight >= p.most || bounded && !p.fits(use):
+	case bounded && !p.fits(use):
 		return record.Full
 	}
 	return record.Dearer
+}
+
+// crowded reports whether as many requests are under way as the terms, the
+// provider and the plan's priority allow.
+func (p *pool) crowded(at, share int64) bool {
+	most := p.pressure.most(at, p.most)
+	if share < whole {
+		most = max(1, most*share/whole)
+	}
+	return p.inFlight >= most
 }
 
 // fits reports whether a use, rounded up, fits what is left of the window.
@@ -180,7 +194,7 @@ func (r *Router) whyNone(at int64, s *set, considered []record.Considered) (stri
 			switch {
 			case p.health.fullUntil > at:
 				wait = min(wait, p.health.fullUntil-at)
-			case p.inFlight >= p.most:
+			case p.crowded(at, s.share):
 				wait = min(wait, int64(fullRetry))
 			default:
 				wait = min(wait, r.windowEnd-at)

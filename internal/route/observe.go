@@ -122,6 +122,10 @@ func (r *Router) Observe(now time.Time, o Outcome) uint64 {
 		}
 		p.ttft, p.measured = x, true
 	}
+	if o.Failure == FailureRateLimited && !o.Served {
+		p.pressure.full(at, p.inFlight, o.RetryAfter, p.health.fullUntil > at)
+		p.relax()
+	}
 	p.health.learn(at, &o, v.probe)
 	return r.seq
 }

@@ -63,6 +63,7 @@ type pool struct {
 	left     int64 // of the window; negative: a debt that the next one pays
 	inFlight int64
 	most     int64 // in flight
+	roomy    int64 // below so many in flight nobody need ask crowded
 	mu       float64
 	muFirst  float64 // mu at the start of the last window
 	scale    float64 // the most that a unit was worth to any class
@@ -72,6 +73,7 @@ type pool struct {
 	measured bool
 	health   health
 	tokens   bool // capacity is in burn units, else in chip-seconds
+	pressure pressure
 }
 
 // New returns a router for a with no history.
@@ -98,6 +100,7 @@ func (r *Router) Reload(a *alliance.Alliance, now time.Time) {
 		if p.most <= 0 {
 			p.most = MaxInFlight
 		}
+		p.relax()
 		if !p.measured {
 			p.ttft = float64(t.Endpoint.TTFTMS) / 1000
 		}

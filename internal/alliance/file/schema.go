@@ -108,7 +108,7 @@ func demandRules(territory, name form) map[string]rule {
 
 		"Price.id": req, "Price.pools": ref(pool), "Price.model": ref(model), "Price.from": req, "Price.list": req, "Price.claim": opt(claim),
 		"Rates.input": req, "Rates.output": req,
-		"Plan.id": req, "Plan.name": req, "Plan.seller": ref(party), "Plan.subject": oneOf("key", "end_user"),
+		"Plan.id": req, "Plan.name": req, "Plan.seller": ref(party), "Plan.subject": oneOf("key", "end_user"), "Plan.priority": {oneOf: []string{alliance.Critical, alliance.Standard, alliance.Background}},
 		"Plan.models": ref(servable), "Plan.default_output_tokens": req, "Plan.residency": {form: territory}, "Plan.surfaces": {form: name}, "Plan.claim": opt(claim),
 		"SalePrice.id": req, "SalePrice.input": req, "SalePrice.output": req,
 

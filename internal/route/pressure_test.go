@@ -1,0 +1,178 @@
+package route
+
+import (
+	"container/heap"
+	"testing"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+)
+
+// served is when a request ends, and whether its provider took it.
+type served struct {
+	at    time.Time
+	d     Decision
+	taken bool
+}
+
+type ends []served
+
+func (e ends) Len() int           { return len(e) }
+func (e ends) Less(i, j int) bool { return e[i].at.Before(e[j].at) }
+func (e ends) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
+func (e *ends) Push(x any)        { *e = append(*e, x.(served)) }
+func (e *ends) Pop() any {
+	last := (*e)[len(*e)-1]
+	*e = (*e)[:len(*e)-1]
+	return last
+}
+
+// goodput offers requests at a steady rate to a pool whose provider takes
+// fewer at once than its terms say, and returns how many were served.
+func goodput(t *testing.T, perSecond, takes int, latency, retryAfter, lasts time.Duration) (count int) {
+	t.Helper()
+	a := trio()
+	a.Pools = a.Pools[2:]
+	a.Pools[0].MaxInFlight = 400
+	a = a.Build()
+	r := New(a, noon)
+	busy := 0
+	var queue ends
+	finish := func(until time.Time) {
+		for len(queue) > 0 && !queue[0].at.After(until) {
+			x := heap.Pop(&queue).(served)
+			o := Outcome{Reservation: x.d.Reservation, Pool: x.d.Pool.ID, Served: x.taken}
+			if x.taken {
+				busy--
+				count++
+			} else {
+				o.Failure, o.RetryAfter = FailureRateLimited, retryAfter
+			}
+			r.Observe(x.at, o)
+		}
+	}
+	gap := time.Second / time.Duration(perSecond)
+	for now := noon; now.Before(noon.Add(lasts)); now = now.Add(gap) {
+		finish(now)
+		d := r.Decide(now, ask(10), 1)
+		if d.Pool == nil {
+			continue
+		}
+		if busy < takes {
+			busy++
+			heap.Push(&queue, served{now.Add(latency), d, true})
+		} else {
+			heap.Push(&queue, served{now.Add(2 * time.Millisecond), d, false})
+		}
+	}
+	return count
+}
+
+// A provider that says 429 above what it takes at once is used to at least
+// nine tenths, however much more is asked of it.
+func TestOverload_GoodputStaysAtThreeTimesTheCapacity(t *testing.T) {
+	const takes, latency, lasts = 40, 100 * time.Millisecond, 5 * time.Minute
+	for _, c := range []struct {
+		name       string
+		retryAfter time.Duration
+	}{
+		{"retry after a second", time.Second},
+		{"no hint", 0},
+		{"retry after 120 ms", 120 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			peak := int(int64(takes) * int64(lasts/latency)) // every place taken all the time
+			for _, times := range []int{2, 3, 10} {
+				got := goodput(t, takes*10*times, takes, latency, c.retryAfter, lasts)
+				if got < peak*9/10 {
+					t.Errorf("%d served at %d times the capacity, %d are possible", got, times, peak)
+				}
+			}
+		})
+	}
+}
+
+func TestPressure_RisesAgainAndForgetsNothingElse(t *testing.T) {
+	at := noon.UnixNano()
+	var p pressure
+	after := func(d time.Duration) int64 { return p.most(at+int64(d), 64) }
+	if got := after(0); got != 64 {
+		t.Errorf("without a 429 %d may be under way", got)
+	}
+	p.full(at, 30, time.Minute, false)
+	if got := after(0); got != 64 {
+		t.Errorf("a spent minute set a ceiling of %d", got)
+	}
+	p.full(at, 30, time.Second, false)
+	for range 10 {
+		p.full(at, 0, time.Second, true)
+	}
+	for _, c := range []struct {
+		after time.Duration
+		most  int64
+	}{{0, 18}, {ceilingTime, 20}, {2 * ceilingTime, 22}, {3 * ceilingTime, 36}, {5 * ceilingTime, 64}} {
+		if got := after(c.after); got != c.most {
+			t.Errorf("after %s %d may be under way, want %d", c.after, got, c.most)
+		}
+	}
+	p.full(at, 0, 0, false)
+	if got := after(0); got != 1 {
+		t.Errorf("a pool that takes nothing is left with %d, want the one that finds out", got)
+	}
+}
+
+// Plans of a lower priority leave room for those of a higher one, and only
+// where there are such plans.
+func TestPriority_LeavesRoom(t *testing.T) {
+	for _, c := range []struct {
+		name                        string
+		basic, fast                 string
+		wantBasic, wantMoreWithFast int
+	}{
+		{"no priorities", "", "", 100, 0},
+		{"all alike", alliance.Background, alliance.Background, 100, 0},
+		{"standard beside critical", "", alliance.Critical, 90, 10},
+		{"background beside standard", alliance.Background, "", 80, 20},
+		{"background beside critical", alliance.Background, alliance.Critical, 80, 20},
+		{"critical itself", alliance.Critical, alliance.Background, 100, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := trio()
+			a.Pools = a.Pools[2:]
+			plans := []alliance.Plan{}
+			for _, p := range a.Plans {
+				switch p.ID {
+				case "basic":
+					p.Priority = c.basic
+				case "fast":
+					p.Priority = c.fast
+				default:
+					continue
+				}
+				plans = append(plans, p)
+			}
+			a.Plans = plans
+			r := New(a.Build(), noon)
+			fill := func(plan alliance.PlanID) (n int) {
+				for {
+					q := ask(1)
+					q.Plan = plan
+					d := r.Decide(noon, q, 1)
+					if d.Pool == nil {
+						if d.Reason != Full || d.RetryAfter <= 0 {
+							t.Errorf("refused because of %s, try again in %s", d.Reason, d.RetryAfter)
+						}
+						return n
+					}
+					n++
+				}
+			}
+			if got := fill("basic"); got != c.wantBasic {
+				t.Errorf("basic filled %d, want %d", got, c.wantBasic)
+			}
+			if got := fill("fast"); got != c.wantMoreWithFast {
+				t.Errorf("fast filled %d more, want %d", got, c.wantMoreWithFast)
+			}
+		})
+	}
+}
