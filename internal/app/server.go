@@ -265,14 +265,17 @@ func (s *server) startLoops() {
 		}
 	})
 	s.loop(func() {
-		ticker := time.NewTicker(resolveEach)
-		defer ticker.Stop()
+		resolve, keep := time.NewTicker(resolveEach), time.NewTicker(checkpointEach)
+		defer resolve.Stop()
+		defer keep.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
-			case <-ticker.C:
+			case <-resolve.C:
 				s.resolve()
+			case <-keep.C:
+				s.checkpoint()
 			}
 		}
 	})
@@ -297,6 +300,15 @@ func (s *server) resolve() {
 		r.Resolve(now, func(id alliance.ContractID) money.Amount { return spent[id] })
 	})
 	s.gateway.WithQuota(func(b *quota.Book) { b.Expire(now) })
+}
+
+// checkpoint keeps what the router has learned for the next start.
+func (s *server) checkpoint() {
+	var checkpoint []byte
+	s.gateway.WithRouter(func(r *route.Router) { checkpoint = r.Checkpoint() })
+	if err := s.dir.WriteFile(routeCheckpoint, checkpoint); err != nil {
+		s.o.Log.Warn("the router's checkpoint was not kept; the next start goes on from an older one, or cold", "error", err)
+	}
 }
 
 // reload checks the file again and swaps it whole, or says why not and keeps
@@ -353,11 +365,7 @@ func (s *server) close() {
 	}
 	s.wait.Wait()
 	if s.gateway != nil {
-		var checkpoint []byte
-		s.gateway.WithRouter(func(r *route.Router) { checkpoint = r.Checkpoint() })
-		if err := s.dir.WriteFile(routeCheckpoint, checkpoint); err != nil {
-			s.o.Log.Warn("the router's checkpoint was not kept; the next start is cold", "error", err)
-		}
+		s.checkpoint()
 	}
 	var err error
 	if s.journal != nil {

@@ -48,6 +48,8 @@ type UpOptions struct {
 const (
 	drainTime   = 20 * time.Second
 	resolveEach = 2 * time.Second
+	// checkpointEach is how much a crash makes the router forget at most.
+	checkpointEach = 10 * time.Second
 )
 
 // Up serves until ctx ends, then drains and closes everything. SIGHUP reloads
