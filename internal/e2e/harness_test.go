@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -178,6 +179,33 @@ func (p *process) kill() {
 	<-p.done
 }
 
+// nextPort is where freeAddress looks next.
+var nextPort = struct {
+	sync.Mutex
+	at int
+}{at: 10_000 + os.Getpid()%10_000}
+
+// freeAddress is a free port on loopback below those that the system hands
+// out to clients, so that it is still free after a restart.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	nextPort.Lock()
+	defer nextPort.Unlock()
+	for range 10_000 {
+		nextPort.at++
+		if nextPort.at >= 32_768 {
+			nextPort.at = 10_000
+		}
+		address := fmt.Sprintf("127.0.0.1:%d", nextPort.at)
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
 // provider is a simulated provider in a process of its own.
 type provider struct {
 	*process
@@ -194,7 +222,7 @@ var simulatorReady = regexp.MustCompile(`Simulated provider on http://([0-9.:]+)
 func startProvider(t *testing.T, config string) *provider {
 	t.Helper()
 	dir := t.TempDir()
-	p := &provider{t: t, address: "127.0.0.1:0", config: filepath.Join(dir, "provider.yaml"), invoice: filepath.Join(dir, "invoice.jsonl")}
+	p := &provider{t: t, address: freeAddress(t), config: filepath.Join(dir, "provider.yaml"), invoice: filepath.Join(dir, "invoice.jsonl")}
 	if err := os.WriteFile(p.config, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +357,7 @@ var programReady = regexp.MustCompile(`(?s)API          (http://[0-9.:]+/v1)\n.*
 // addresses are the same.
 func (d *deployment) start() {
 	d.t.Helper()
-	listen, admin := "127.0.0.1:0", "127.0.0.1:0"
+	listen, admin := freeAddress(d.t), freeAddress(d.t)
 	if d.api != "" {
 		listen, admin = strings.TrimSuffix(strings.TrimPrefix(d.api, "http://"), "/v1"), strings.TrimPrefix(d.admin, "http://")
 	}

@@ -79,12 +79,12 @@ func TestRestart_LimitsBiteAsBefore(t *testing.T) {
 			}
 		}
 	}
-	for range 20 {
+	for range 60 {
 		if resp, body := d.post(keyDay, shortChat); resp.StatusCode == http.StatusTooManyRequests && strings.Contains(body, "tokens_per_day") {
 			return
 		}
 	}
-	t.Error("a thousand tokens are not used up by twenty requests more")
+	t.Error("a thousand tokens are not used up by sixty requests more")
 }
 
 // poolMeasured is what the router has learned of a pool.
