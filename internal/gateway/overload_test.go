@@ -1,0 +1,136 @@
+package gateway_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/gateway"
+	"github.com/accordo-ai/accordo/internal/provider/upstreamsim"
+)
+
+// A saturated gateway refuses plans of a lower priority first, with the time
+// to try again, and serves them again as soon as there is room.
+func TestOverload_LowPriorityIsRefusedFirst(t *testing.T) {
+	h := start(t, setup{limits: gateway.Limits{Concurrent: 10}, change: func(a *alliance.Alliance, _ map[alliance.PoolID]string) {
+		for i := range a.Plans {
+			switch a.Plans[i].ID {
+			case "open":
+				a.Plans[i].Priority = alliance.Critical
+			case "small":
+				a.Plans[i].Priority = alliance.Background
+			}
+		}
+	}})
+	ask := func(key string) (status int, body, retry string) {
+		resp, text := h.chat(key, `{"model":"m","max_tokens":20,"messages":[{"role":"user","content":"hello"}]}`)
+		return resp.StatusCode, text, resp.Header.Get("Retry-After")
+	}
+	if status, body, _ := ask("sk-small"); status != 200 {
+		t.Fatalf("a background plan with room: %d %s", status, body)
+	}
+	h.script(upstreamsim.Rule{Action: upstreamsim.Action{StallFirstByte: time.Minute}})
+	stalled := make(chan struct{})
+	var wait sync.WaitGroup
+	hold := func(n int) {
+		for range n {
+			wait.Go(func() {
+				r, _ := http.NewRequest("POST", h.url+"/v1/chat/completions", strings.NewReader(hello))
+				r.Header.Set("Authorization", "Bearer sk-open")
+				ctx, cancel := contextUntil(stalled)
+				defer cancel()
+				if resp, err := h.client.Do(r.WithContext(ctx)); err == nil {
+					_, _ = io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+				}
+			})
+		}
+	}
+	sent := len(h.sim.Requests())
+	hold(8)
+	waitFor(t, func() bool { return len(h.sim.Requests()) == sent+8 })
+	h.script()
+	if status, body, retry := ask("sk-small"); status != 503 || !strings.Contains(body, `"code":"overloaded"`) || retry == "" {
+		t.Errorf("a background plan, saturated: %d %s, retry after %q", status, body, retry)
+	}
+	if status, body, _ := ask("sk-rate"); status != 200 {
+		t.Errorf("a standard plan with nine tenths: %d %s", status, body)
+	}
+	h.script(upstreamsim.Rule{Action: upstreamsim.Action{StallFirstByte: time.Minute}})
+	hold(1)
+	waitFor(t, func() bool { return len(h.sim.Requests()) == sent+10 })
+	h.script()
+	if status, body, _ := ask("sk-rate"); status != 503 {
+		t.Errorf("a standard plan, saturated: %d %s", status, body)
+	}
+	if status, body, _ := ask("sk-open"); status != 200 {
+		t.Errorf("a critical plan takes the last place: %d %s", status, body)
+	}
+	close(stalled)
+	wait.Wait()
+	waitFor(t, func() bool { status, _, _ := ask("sk-small"); return status == 200 })
+	h.noHolds()
+}
+
+// Large bodies together are bounded, do not keep small ones out, and give
+// back what they took.
+func TestOverload_LargeBodiesShareABudget(t *testing.T) {
+	h := start(t, setup{limits: gateway.Limits{BodyMemory: 1 << 20}})
+	large := `{"model":"m","messages":[{"role":"user","content":"` + strings.Repeat("a", 900<<10) + `"}]}`
+	if resp, body := h.chat("sk-open", large); resp.StatusCode != 200 {
+		t.Fatalf("alone: %d %s", resp.StatusCode, body)
+	}
+	h.script(upstreamsim.Rule{First: 1, Action: upstreamsim.Action{StallFirstByte: time.Minute}})
+	stalled := make(chan struct{})
+	var wait sync.WaitGroup
+	sent := len(h.sim.Requests())
+	wait.Go(func() {
+		r, _ := http.NewRequest("POST", h.url+"/v1/chat/completions", strings.NewReader(large))
+		r.Header.Set("Authorization", "Bearer sk-open")
+		ctx, cancel := contextUntil(stalled)
+		defer cancel()
+		if resp, err := h.client.Do(r.WithContext(ctx)); err == nil {
+			resp.Body.Close()
+		}
+	})
+	waitFor(t, func() bool { return len(h.sim.Requests()) == sent+1 })
+	if resp, body := h.chat("sk-open", large); resp.StatusCode != 503 || !strings.Contains(body, `"code":"overloaded"`) || resp.Header.Get("Retry-After") != "1" {
+		t.Errorf("a second one beside: %d %s", resp.StatusCode, body)
+	}
+	if resp, body := h.chat("sk-open", hello); resp.StatusCode != 200 {
+		t.Errorf("a small one beside: %d %s", resp.StatusCode, body)
+	}
+	close(stalled)
+	wait.Wait()
+	waitFor(t, func() bool { resp, _ := h.chat("sk-open", large); return resp.StatusCode == 200 })
+}
+
+// contextUntil ends when done is closed.
+func contextUntil(done <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		select {
+		case <-done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// waitFor asks until it holds.
+func waitFor(t *testing.T, holds func() bool) {
+	t.Helper()
+	for range 3000 {
+		if holds() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatal("it never holds")
+}
