@@ -11,7 +11,7 @@ import (
 
 // The drawing area of a chart in the units of its viewBox.
 const (
-	chartLeft, chartRight = 70, 704
+	chartLeft, chartRight = 86, 704
 	chartTop, chartBottom = 26, 214
 	minLabel              = 56 // least width of an interval that carries its figure
 )

@@ -32,10 +32,10 @@ func TestLifeChart_FallsFromAllToNothing(t *testing.T) {
 	if c == nil {
 		t.Fatal("no chart")
 	}
-	if want := "70,26 387,73 704,214"; c.Pace != want {
+	if want := "86,26 395,73 704,214"; c.Pace != want {
 		t.Errorf("pace %q, want %q: a quarter falls in the first half of the life", c.Pace, want)
 	}
-	got := []any{c.Total, c.Expected, c.PaceLeft(), c.Left, c.Today > 220 && c.Today < 235, c.TodayEnd}
+	got := []any{c.Total, c.Expected, c.PaceLeft(), c.Left, c.Today > 235 && c.Today < 245, c.TodayEnd}
 	want := []any{money.Amount(400 * money.Micro), money.Amount(50 * money.Micro), money.Amount(350 * money.Micro), money.Amount(375 * money.Micro), true, false}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -112,7 +112,7 @@ func TestFigures_AreReadable(t *testing.T) {
 		shortMoney(450_000 * money.Micro): "450 k", shortMoney(12 * money.Micro): "12.00",
 		nanoMoney(72_312): "72.312", nanoMoney(-5): "−0.005", nanoMoney(3_420_819_000): "3,420,819.000",
 		percent(149_000): "14.9 %", percent(-20_000): "−2.0 %", percent(1_000_000): "100.0 %",
-		duration(0): "none", duration(107 * time.Microsecond): "107 µs", duration(1108 * time.Millisecond): "1,108 ms", duration(17_400 * time.Millisecond): "17.4s",
+		duration(0): "none", duration(107 * time.Microsecond): "107 µs", duration(1108 * time.Millisecond): "1,108 ms", duration(17_400 * time.Millisecond): "17.4 s",
 		micro(36_876, "USD"): "36,876 micro-USD", number(int64(-1234)): "−1,234", number(uint64(18_446_744_073_709_551_615)): "18,446,744,073,709,551,615",
 		asAsset(150, "COMMIT-USD(x)"): "0.000150 USD", asAsset(22_701, "TOK(gpt)"): "22,701 tokens", asAsset(3, "CHIPSEC(p)"): "3 chip-seconds", asAsset(815, ledger.Asset("BURN(p)")): "815 burn units",
 		asAsset(-5_000_000, "EUR"):          "−5.000000 EUR",

@@ -125,7 +125,8 @@ func duration(d time.Duration) string {
 	case d < 10*time.Second:
 		return number(d.Milliseconds()) + " ms"
 	}
-	return d.Round(100 * time.Millisecond).String()
+	tenths := d.Milliseconds() / 100
+	return fmt.Sprintf("%s.%d s", number(tenths/10), tenths%10)
 }
 
 func day(t any) string {
