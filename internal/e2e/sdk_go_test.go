@@ -122,14 +122,31 @@ func goError(err error) *sdkError {
 }
 
 func (g *goClient) chat(options []option.RequestOption) error {
-	var p openai.ChatCompletionNewParams
-	g.parse(g.Params, &p)
+	p := g.chatParams()
 	c, err := g.SDK.Chat.Completions.New(g.Context(), p, options...)
 	if err != nil {
 		return err
 	}
 	g.take(c)
 	return nil
+}
+
+// chatParams reads the parameters into the SDK's type.
+func (g *goClient) chatParams() (p openai.ChatCompletionNewParams) {
+	g.parse(g.Params, &p)
+	// The type does not read its own tool choice back from JSON.
+	var named struct {
+		Choice json.RawMessage `json:"tool_choice"`
+	}
+	g.parse(g.Params, &named)
+	if strings.HasPrefix(string(named.Choice), "{") {
+		var choice struct {
+			Function openai.ChatCompletionNamedToolChoiceFunctionParam `json:"function"`
+		}
+		g.parse(named.Choice, &choice)
+		p.ToolChoice = openai.ToolChoiceOptionFunctionToolChoice(choice.Function)
+	}
+	return p
 }
 
 func (g *goClient) take(c *openai.ChatCompletion) {
@@ -144,8 +161,7 @@ func (g *goClient) take(c *openai.ChatCompletion) {
 }
 
 func (g *goClient) stream(options []option.RequestOption) error {
-	var p openai.ChatCompletionNewParams
-	g.parse(g.Params, &p)
+	p := g.chatParams()
 	s := g.SDK.Chat.Completions.NewStreaming(g.Context(), p, options...)
 	defer s.Close()
 	var sum openai.ChatCompletionAccumulator

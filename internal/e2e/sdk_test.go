@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -112,6 +113,7 @@ var sdkModels = []struct {
 	{"schema", "chat", "", 1},
 	{"embed-float", "embedding", "", 1},
 	{"embed-base64", "embedding", "", 1},
+	{"embed-own", "embedding", "", 1},
 	{"flaky", "chat", "", 2},
 	{"down", "chat", "", 2},
 	{"refused", "chat", "", 1},
@@ -230,6 +232,7 @@ func sdkCases() []sdkCase {
 
 		{Name: "embeddings, float", Call: "embeddings", Params: json.RawMessage(`{"model":"embed-float","input":["a","b"],"encoding_format":"float","dimensions":3}`), want: sdkResult{Model: "embed-float@1", Vectors: [][]float64{{0.25, -0.5, 1}, {1, 0.125, -2}}, Usage: &sdkUsage{Input: 4, Total: 4}, Sent: 1}, upstream: `{"model":"up-embed-float","input":["a","b"],"encoding_format":"float","dimensions":3}`},
 		{Name: "embeddings, base64", Call: "embeddings", Params: json.RawMessage(`{"model":"embed-base64","input":["a","b"],"encoding_format":"base64"}`), want: sdkResult{Model: "embed-base64@1", Vectors: [][]float64{{0.25, -0.5, 1}, {1, 0.125, -2}}, Usage: &sdkUsage{Input: 4, Total: 4}, Sent: 1}, upstream: `{"model":"up-embed-base64","input":["a","b"],"encoding_format":"base64"}`},
+		{Name: "embeddings, as the SDK asks", Call: "embeddings", Params: json.RawMessage(`{"model":"embed-own","input":"a"}`), want: sdkResult{Model: "embed-own@1", Usage: &sdkUsage{Input: 1, Total: 1}, Sent: 1}},
 		{Name: "models", Call: "models", want: sdkResult{Sent: 1, IDs: visibleModels()}},
 		{Name: "one model", Call: "model", Params: json.RawMessage(`{"model":"plain"}`), want: sdkResult{Sent: 1, IDs: []string{"plain lab"}}},
 
@@ -325,6 +328,10 @@ func (r *sdkRun) play(cases []sdkCase) {
 		r.Fatalf("%d results for %d cases", len(results), len(cases))
 	}
 	for i := range cases {
+		if cases[i].Name == "embeddings, as the SDK asks" {
+			cases[i].want.Vectors = r.ownVector(north)
+			results[i].Vectors = rounded(results[i].Vectors)
+		}
 		r.check(&cases[i], results[i])
 	}
 	r.checkUpstream(north, cases)
@@ -335,6 +342,38 @@ func (r *sdkRun) play(cases []sdkCase) {
 	if want := (usage.Vector{UncachedInput: 8, CacheRead: 3, Output: 5, Reasoning: 2}); attempt.Line == nil || attempt.Line.Tokens != want || attempt.Line.Suspense != "" {
 		r.Errorf("booked %+v, want %+v", attempt.Line, want)
 	}
+}
+
+// ownVector asks the simulator for what it says without a script.
+func (r *sdkRun) ownVector(north *provider) [][]float64 {
+	q, err := http.NewRequest("POST", "http://"+north.address+"/pools/sdk-embed-own-0/v1/embeddings", strings.NewReader(`{"model":"up-embed-own","input":"a"}`))
+	if err != nil {
+		r.Fatal(err)
+	}
+	q.Header.Set("Authorization", "Bearer "+providerSecret)
+	resp, err := http.DefaultClient.Do(q)
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Data []struct{ Embedding []float64 }
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || len(answer.Data) != 1 || len(answer.Data[0].Embedding) != 3 {
+		r.Fatalf("%s: %+v %v", resp.Status, answer, err)
+	}
+	return rounded([][]float64{answer.Data[0].Embedding})
+}
+
+// rounded makes numbers that came as decimals equal to those that came as
+// float32s.
+func rounded(vectors [][]float64) [][]float64 {
+	for _, v := range vectors {
+		for i := range v {
+			v[i] = float64(float32(v[i]))
+		}
+	}
+	return vectors
 }
 
 func (r *sdkRun) check(c *sdkCase, got sdkResult) {
@@ -442,7 +481,7 @@ func runScript(t *testing.T, api string, cases []sdkCase, env, command, script s
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command, filepath.Join("testdata", "sdk", script))
 	cmd.Env = append(cleanEnv(), env, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
-	cmd.SysProcAttr = childAttributes()
+	cmd.SysProcAttr, cmd.WaitDelay = childAttributes(), time.Second
 	cmd.Stdin = bytes.NewReader(input)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
