@@ -47,14 +47,18 @@ type Options struct {
 	MaxConnections int
 	// MaxBodyBytes bounds one answer; 0: DefaultMaxBodyBytes.
 	MaxBodyBytes int64
+	// Standard calls through net/http's Transport instead of this package's
+	// own connections: the reference that tests compare them with.
+	Standard bool
 }
 
 // Client calls one provider. It is safe for concurrent use.
 type Client struct {
 	base       url.URL
 	host       string
-	credential []string
-	transport  *http.Transport
+	credential string          // with its scheme
+	transport  *http.Transport // set: Options.Standard
+	pool       *pool           // else
 	maxBody    int64
 }
 
@@ -83,12 +87,17 @@ func New(o Options) (*Client, error) {
 	u.Path = strings.TrimSuffix(u.Path, "/")
 	c := &Client{base: *u, host: u.Host, maxBody: o.MaxBodyBytes}
 	if o.Credential != "" {
-		c.credential = []string{"Bearer " + o.Credential}
+		c.credential = "Bearer " + o.Credential
+	}
+	secure := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots, ServerName: u.Hostname(), ClientSessionCache: tls.NewLRUClientSessionCache(64)}
+	if !o.Standard && ascii(u.Host) { // the Transport knows how to write other names
+		c.pool = newPool(u, o.Dial, secure, o.MaxConnections)
+		return c, nil
 	}
 	c.transport = &http.Transport{
 		Proxy:                  nil, // an environment variable must not move traffic
 		DialContext:            o.Dial,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots, ClientSessionCache: tls.NewLRUClientSessionCache(64)},
+		TLSClientConfig:        secure,
 		TLSHandshakeTimeout:    HandshakeTimeout,
 		MaxIdleConns:           o.MaxConnections,
 		MaxIdleConnsPerHost:    o.MaxConnections,
@@ -102,8 +111,23 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
 // Close closes idle connections. Calls under way go on.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() {
+	if c.pool != nil {
+		c.pool.close()
+		return
+	}
+	c.transport.CloseIdleConnections()
+}
 
 // forwarded are the client's headers that a provider may see.
 var forwarded = [...]string{"Openai-Beta", "User-Agent", "X-Stainless-Lang", "X-Stainless-Package-Version", "X-Stainless-Runtime", "X-Stainless-Runtime-Version", "X-Stainless-Os", "X-Stainless-Arch"}
@@ -133,33 +157,16 @@ func (e *Error) Cause() string { return e.Kind }
 // pieces must not change before the answer's body is closed. ctx cancels the
 // call at any point. Redirects are returned as they are.
 func (c *Client) Send(ctx context.Context, path, attempt, requestID string, client http.Header, body [][]byte) (*http.Response, error) {
-	p := &pieces{list: body}
-	for _, b := range body {
-		p.left += int64(len(b))
+	var resp *http.Response
+	var err error
+	sent := false
+	if c.pool != nil {
+		resp, sent, err = c.pool.roundTrip(ctx, c.base.EscapedPath()+path, c.fields(attempt, requestID, client), body)
+	} else {
+		resp, sent, err = c.standard(ctx, path, c.fields(attempt, requestID, client), body)
 	}
-	u := c.base
-	u.Path += path
-	h := make(http.Header, 8)
-	for _, name := range forwarded {
-		if v := client[name]; len(v) == 1 {
-			h[name] = v
-		}
-	}
-	if h["User-Agent"] == nil {
-		h["User-Agent"] = []string{"accordo"}
-	}
-	h["Content-Type"] = []string{"application/json"}
-	h["X-Accordo-Attempt"] = []string{attempt}
-	h["X-Request-Id"] = []string{requestID}
-	if c.credential != nil {
-		h["Authorization"] = c.credential
-	}
-	r := (&http.Request{Method: http.MethodPost, URL: &u, Host: c.host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h, Body: p, ContentLength: p.left}).WithContext(ctx)
-	length := p.left
-	r.GetBody = func() (io.ReadCloser, error) { return &pieces{list: body, left: length}, nil }
-	resp, err := c.transport.RoundTrip(r)
 	if err != nil {
-		return nil, classify(ctx, err, p.read.Load())
+		return nil, classify(ctx, err, sent)
 	}
 	if enc := resp.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
 		resp.Body.Close()
@@ -167,6 +174,59 @@ func (c *Client) Send(ctx context.Context, path, attempt, requestID string, clie
 	}
 	resp.Body = &bounded{ReadCloser: resp.Body, left: c.maxBody}
 	return resp, nil
+}
+
+// field is one line of a request's header.
+type field struct{ name, value string }
+
+// fields are the header of a call, without what the way of sending adds.
+func (c *Client) fields(attempt, requestID string, client http.Header) []field {
+	list := make([]field, 0, len(forwarded)+5)
+	agent := false
+	for _, name := range forwarded {
+		if v := client[name]; len(v) == 1 && sane(v[0]) {
+			list = append(list, field{name, v[0]})
+			agent = agent || name == "User-Agent"
+		}
+	}
+	if !agent {
+		list = append(list, field{"User-Agent", "accordo"})
+	}
+	list = append(list, field{"Content-Type", "application/json"}, field{"X-Accordo-Attempt", attempt}, field{"X-Request-Id", requestID})
+	if c.credential != "" {
+		list = append(list, field{"Authorization", c.credential})
+	}
+	return list
+}
+
+// sane reports whether a value may stand in a header: no line ends, no
+// control characters.
+func sane(v string) bool {
+	for i := range len(v) {
+		if c := v[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// standard calls through net/http's Transport.
+func (c *Client) standard(ctx context.Context, path string, fields []field, body [][]byte) (resp *http.Response, sent bool, err error) {
+	p := &pieces{list: body}
+	for _, b := range body {
+		p.left += int64(len(b))
+	}
+	u := c.base
+	u.Path += path
+	h := make(http.Header, len(fields))
+	for _, f := range fields {
+		h[f.name] = []string{f.value}
+	}
+	r := (&http.Request{Method: http.MethodPost, URL: &u, Host: c.host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h, Body: p, ContentLength: p.left}).WithContext(ctx)
+	length := p.left
+	r.GetBody = func() (io.ReadCloser, error) { return &pieces{list: body, left: length}, nil }
+	resp, err = c.transport.RoundTrip(r)
+	return resp, p.read.Load(), err
 }
 
 func classify(ctx context.Context, err error, sent bool) *Error {

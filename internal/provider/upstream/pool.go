@@ -1,0 +1,376 @@
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// pool keeps the HTTP/1.1 connections to one address. A call writes its
+// request and reads its answer in its own goroutine; net/http parses the
+// answer. What that saves against net/http's Transport are two goroutines a
+// connection and the hand-offs between them.
+type pool struct {
+	host    string // as the Host line has it
+	address string // to dial
+	secure  *tls.Config
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	slots   chan struct{} // one taken for every call under way
+
+	mu     sync.Mutex
+	idle   []*link // used last at the end
+	timer  *time.Timer
+	closed bool
+}
+
+// link is one connection, owned by one call or idle.
+type link struct {
+	net.Conn          // with TLS where there is TLS
+	raw      net.Conn // below TLS
+	br       *bufio.Reader
+	left     int64 // that may still be read: bounds the header
+	out      []byte
+	since    time.Time // idle
+	used     bool      // has had a call before
+	partial  bool      // a request was not written to its end
+	written  chan struct{}
+}
+
+// inlineBytes is the length up to which a request is written before its
+// answer is read: it fits the smallest window of a connection that is at
+// rest, so that a provider that answers without reading cannot block it.
+const inlineBytes = 32 << 10
+
+var errHeaderTooLarge = errors.New("the header of the answer is too large")
+
+func newPool(u *url.URL, dial func(context.Context, string, string) (net.Conn, error), secure *tls.Config, most int) *pool {
+	p := &pool{host: u.Host, address: u.Host, dial: dial, slots: make(chan struct{}, most)}
+	port := "80"
+	if u.Scheme == "https" {
+		p.secure, port = secure, "443"
+	}
+	if u.Port() == "" {
+		p.address = net.JoinHostPort(u.Hostname(), port)
+	}
+	return p
+}
+
+// roundTrip posts body and returns the answer, whose body must be closed.
+// sent says whether the other side may have seen a byte.
+func (p *pool) roundTrip(ctx context.Context, path string, fields []field, body [][]byte) (resp *http.Response, sent bool, err error) {
+	select {
+	case p.slots <- struct{}{}:
+	default:
+		select {
+		case p.slots <- struct{}{}:
+		case <-ctx.Done():
+			return nil, false, ctx.Err()
+		}
+	}
+	for {
+		l, err := p.take(ctx)
+		if err != nil {
+			<-p.slots
+			return nil, false, err
+		}
+		stop := context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Unix(1, 0)) })
+		resp, sent, err := l.exchange(p.host, path, fields, body)
+		if err != nil {
+			stop()
+			l.drop()
+			if l.used && !sent && ctx.Err() == nil {
+				continue // closed by the other side while it was idle
+			}
+			<-p.slots
+			if ctx.Err() != nil {
+				err = ctx.Err()
+			}
+			return nil, sent, err
+		}
+		resp.Body = &answer{body: resp.Body, pool: p, link: l, ctx: ctx, stop: stop, keep: !resp.Close && resp.StatusCode >= 200}
+		return resp, true, nil
+	}
+}
+
+// take returns an idle connection that is alive, or a new one.
+func (p *pool) take(ctx context.Context) (*link, error) {
+	for {
+		p.mu.Lock()
+		n := len(p.idle) - 1
+		if n < 0 {
+			p.mu.Unlock()
+			return p.connect(ctx)
+		}
+		l := p.idle[n]
+		p.idle[n] = nil
+		p.idle = p.idle[:n]
+		p.mu.Unlock()
+		if time.Since(l.since) < IdleTimeout && alive(l.raw) {
+			l.used = true
+			return l, nil
+		}
+		_ = l.Close()
+	}
+}
+
+func (p *pool) connect(ctx context.Context) (*link, error) {
+	conn, err := p.dial(ctx, "tcp", p.address)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{Conn: conn, raw: conn, left: math.MaxInt64}
+	if p.secure != nil {
+		limited, cancel := context.WithTimeout(ctx, HandshakeTimeout)
+		defer cancel()
+		secured := tls.Client(conn, p.secure)
+		if err := secured.HandshakeContext(limited); err != nil {
+			_ = conn.Close()
+			return nil, &handshakeError{err}
+		}
+		l.Conn = secured
+	}
+	l.br = bufio.NewReaderSize(limitedReader{l}, readBuffer)
+	return l, nil
+}
+
+// handshakeError is a TLS handshake that failed, for classify.
+type handshakeError struct{ err error }
+
+// Error says what failed.
+func (e *handshakeError) Error() string { return "tls: handshake: " + e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *handshakeError) Unwrap() error { return e.err }
+
+// put makes a connection idle.
+func (p *pool) put(l *link) {
+	if cap(l.out) > 2*inlineBytes {
+		l.out = nil
+	}
+	l.since = time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		_ = l.Close()
+		return
+	}
+	p.idle = append(p.idle, l)
+	if p.timer == nil {
+		p.timer = time.AfterFunc(IdleTimeout, p.sweep)
+	}
+}
+
+// sweep closes what has been idle too long. Its timer runs while anything is
+// idle.
+func (p *pool) sweep() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, old := time.Now(), 0
+	for old < len(p.idle) && now.Sub(p.idle[old].since) >= IdleTimeout {
+		_ = p.idle[old].Close()
+		old++
+	}
+	n := copy(p.idle, p.idle[old:])
+	clear(p.idle[n:])
+	p.idle = p.idle[:n]
+	if p.timer = nil; n > 0 {
+		p.timer = time.AfterFunc(IdleTimeout-now.Sub(p.idle[0].since), p.sweep)
+	}
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, l := range p.idle {
+		_ = l.Close()
+	}
+	p.idle = nil
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
+}
+
+// limitedReader reads from a link no more than its limit.
+type limitedReader struct{ l *link }
+
+// Read fails once the limit is used up.
+func (r limitedReader) Read(b []byte) (int, error) {
+	if r.l.left <= 0 {
+		return 0, errHeaderTooLarge
+	}
+	if int64(len(b)) > r.l.left {
+		b = b[:r.l.left]
+	}
+	n, err := r.l.Conn.Read(b)
+	r.l.left -= int64(n)
+	return n, err
+}
+
+// exchange writes a request and reads the header of its answer.
+func (l *link) exchange(host, path string, fields []field, body [][]byte) (resp *http.Response, sent bool, err error) {
+	length := 0
+	for _, b := range body {
+		length += len(b)
+	}
+	l.header(host, path, fields, length)
+	var failed error
+	if l.written = nil; len(l.out)+length <= inlineBytes {
+		for _, b := range body {
+			l.out = append(l.out, b...)
+		}
+		var n int
+		if n, failed = l.Conn.Write(l.out); failed != nil {
+			if n == 0 {
+				return nil, false, failed
+			}
+			l.partial = true
+		}
+	} else {
+		l.send(body)
+	}
+	// A write that failed does not mean that there is no answer.
+	for l.left = MaxHeaderBytes; err == nil; {
+		resp, err = http.ReadResponse(l.br, nil)
+		// What is informational comes before the answer, within the same limit.
+		if err == nil && (resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols) {
+			l.left = math.MaxInt64
+			return resp, true, nil
+		}
+	}
+	switch {
+	case failed != nil:
+		err = failed
+	case errors.Is(err, io.EOF):
+		err = io.ErrUnexpectedEOF
+	}
+	return nil, true, err
+}
+
+// header writes the head of a request into out.
+func (l *link) header(host, path string, fields []field, length int) {
+	b := append(l.out[:0], "POST "...)
+	b = append(b, path...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, host...)
+	b = append(b, "\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(length), 10)
+	for _, f := range fields {
+		b = append(b, "\r\n"...)
+		b = append(b, f.name...)
+		b = append(b, ": "...)
+		b = append(b, f.value...)
+	}
+	l.out = append(b, "\r\n\r\n"...)
+}
+
+// send writes a long request while its answer is being read: a provider may
+// answer before it has read all, and stop reading.
+func (l *link) send(body [][]byte) {
+	written := make(chan struct{})
+	l.written = written
+	pieces := make(net.Buffers, 0, len(body)+1)
+	pieces = append(append(pieces, l.out), body...)
+	go func() {
+		defer close(written)
+		if _, err := pieces.WriteTo(l.Conn); err != nil {
+			// What the other side has answered is there; do not wait for more.
+			l.partial = true
+			_ = l.SetReadDeadline(time.Now().Add(earlyAnswer))
+		}
+	}()
+}
+
+// earlyAnswer is how long an answer to a half-written request may take.
+const earlyAnswer = time.Second
+
+// drop closes the connection and waits for a request that is being written.
+func (l *link) drop() {
+	_ = l.Close()
+	if l.written != nil {
+		<-l.written
+	}
+}
+
+// lateWrite is how long a request may still be being written when its answer
+// is complete, for the connection to be kept.
+const lateWrite = 5 * time.Millisecond
+
+// whole reports whether the request was written to its end.
+func (l *link) whole() bool {
+	if l.written != nil {
+		select {
+		case <-l.written:
+		default: // its goroutine may only have to run once more
+			select {
+			case <-l.written:
+			case <-time.After(lateWrite):
+				return false
+			}
+		}
+	}
+	return !l.partial
+}
+
+// answer is the body of an answer. Its end gives the connection back.
+type answer struct {
+	body io.ReadCloser
+	pool *pool
+	link *link // nil once it is given back or closed
+	ctx  context.Context
+	stop func() bool
+	keep bool // the connection may serve another call
+	err  error
+}
+
+// Read reads the body.
+func (a *answer) Read(b []byte) (int, error) {
+	if a.err != nil {
+		return 0, a.err
+	}
+	n, err := a.body.Read(b)
+	if err == nil {
+		return n, nil
+	}
+	if err != io.EOF && a.ctx.Err() != nil {
+		err = a.ctx.Err()
+	}
+	a.err = err
+	a.end(err == io.EOF)
+	return n, err
+}
+
+// Close closes the connection of a body that was not read to its end.
+func (a *answer) Close() error {
+	a.end(a.body == http.NoBody)
+	if a.err == nil {
+		a.err = http.ErrBodyReadAfterClose
+	}
+	return nil
+}
+
+func (a *answer) end(complete bool) {
+	l := a.link
+	if l == nil {
+		return
+	}
+	a.link = nil
+	// A cancellation that has begun may still set the deadline.
+	if a.stop() && complete && a.keep && l.whole() && l.br.Buffered() == 0 {
+		l.written = nil
+		a.pool.put(l)
+	} else {
+		l.drop()
+	}
+	<-a.pool.slots
+}
