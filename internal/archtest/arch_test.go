@@ -29,12 +29,12 @@ var rings = map[string]int{
 
 	"internal/right": 2, "internal/quota": 2, "internal/rating": 2,
 	"internal/contract": 2, "internal/route": 2, "internal/ledger": 2,
-	"internal/story": 2,
+	"internal/story": 2, "internal/focus": 2,
 
 	"internal/gateway": 3, "internal/provider/upstream": 3, "internal/provider/upstreamsim": 3,
 	"internal/provider/llama": 3, "internal/provider/llama/tinymodel": 3, "internal/artifact": 3, "internal/journal": 3,
 	"internal/datadir": 3, "internal/store/sqlite": 3, "internal/settle": 3,
-	"internal/admin": 3, "internal/console": 3,
+	"internal/admin": 3, "internal/console": 3, "internal/focusfile": 3,
 	"internal/store/storetest": 3,
 
 	"internal/app": 4, "cmd/accordo": 4, "examples": 1, "internal/archtest": 4,

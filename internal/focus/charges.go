@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -51,15 +52,11 @@ type charge struct {
 	status      string // Used or Unused, of a charge under a fixed fee
 	fixed       bool   // under a fixed fee
 	fee         string // begin of the fee's interval
+	tokens      int64  // of a usage charge without a group
 	quantity    int64  // micro-units of capacity used, bought or not used
 	applied     []application
 	description string
 	note        string
-}
-
-// drift reports rows that do not come to the entries of the books.
-func drift(k ledger.CarryKey, rows, entries money.Amount) error {
-	return fmt.Errorf("the rows of %s at price %q come to %s, the books to %s: run accordo ledger verify", k.Debit, k.Price, rows, entries)
 }
 
 // charges makes all charges of the window, in order.
@@ -69,7 +66,7 @@ func (b *Books) charges(latest *alliance.Alliance, w Window) ([]charge, error) {
 	if err != nil {
 		return nil, err
 	}
-	posted := b.posted(latest, w, &list)
+	posted := b.posted(latest, w, &list, fixedUse)
 	if err := fees(latest, w, fixedUse, posted, &list); err != nil {
 		return nil, err
 	}
@@ -100,11 +97,11 @@ type feeKey struct {
 	month          time.Time
 }
 
-// usage rounds the groups from the first on, each by the carry of its
-// accounts and price, as the ledger does, and returns those in the window.
+// usage returns the charges of requests in the window, and what each fixed fee
+// was used for.
 func (b *Books) usage(w Window) ([]charge, map[feeKey]capacityUse, error) {
 	var list []charge
-	r := rounding{carries: map[ledger.CarryKey]*money.Carry{}, sums: map[ledger.CarryKey]money.Amount{}}
+	retired := map[string]money.Amount{}
 	uses := map[feeKey]capacityUse{}
 	for _, g := range b.sorted() {
 		t, err := b.terms.Terms(g.terms)
@@ -112,93 +109,60 @@ func (b *Books) usage(w Window) ([]charge, map[feeKey]capacityUse, error) {
 			return nil, nil, err
 		}
 		from := time.Unix(0, g.hour).UTC()
-		c := charge{category: usageCharge, from: from, until: from.Add(time.Hour), terms: t.Alliance(), group: g, note: g.note}
+		c := charge{category: usageCharge, from: from, until: from.Add(time.Hour), terms: t.Alliance(), group: g, note: g.note, effective: g.cost}
 		c.contract = c.terms.Contract(alliance.ContractID(g.contract))
-		if err := r.cost(&c); err != nil {
+		if g.commitment != "" {
+			retired[g.commitment] += g.commit
+			open := floorOf(c.contract, g.commitment) - retired[g.commitment]
+			c.applied = append(c.applied, application{contract: g.contract, commitment: g.commitment, cost: g.commit, balance: &open})
+		}
+		c.fixed = c.contract != nil && contract.Perishes(c.contract.Shape)
+		if !c.fixed {
+			c.billed = c.effective
+		} else if err := c.covered(); err != nil {
 			return nil, nil, err
 		}
 		if from.Before(w.From) || !from.Before(w.Until) {
 			continue
 		}
-		if c.fixed && c.fee != "" {
-			k := feeKey{g.contract, c.fee, month(from)}
-			u := uses[k]
-			u.cost, u.micro = u.cost+c.effective, u.micro+c.quantity
-			uses[k] = u
-		}
+		uses[c.feeKey()] = uses[c.feeKey()].add(&c)
 		list = append(list, c)
-	}
-	for k, entries := range b.accrued {
-		if rows := r.sums[k]; rows != entries {
-			return nil, nil, drift(k, rows, entries)
-		}
 	}
 	return list, uses, nil
 }
 
-// rounding turns exact numerators into micro-units.
-type rounding struct {
-	carries map[ledger.CarryKey]*money.Carry
-	sums    map[ledger.CarryKey]money.Amount
+func (u capacityUse) add(c *charge) capacityUse {
+	return capacityUse{u.cost + c.effective, u.micro + c.quantity}
 }
 
-func (r *rounding) take(k ledger.CarryKey, n money.Wide) (money.Amount, error) {
-	if k.Divisor == 0 {
-		return 0, nil
+// feeKey names the fee and month of a charge; that of a charge without a fee
+// is no fee's.
+func (c *charge) feeKey() feeKey {
+	if !c.fixed || c.fee == "" {
+		return feeKey{}
 	}
-	carry := r.carries[k]
-	if carry == nil {
-		carry = &money.Carry{}
-		r.carries[k] = carry
-	}
-	a, ok := carry.Take(n, k.Divisor)
-	if !ok {
-		return 0, fmt.Errorf("round the cost of %s: %w", k.Debit, money.ErrRange)
-	}
-	r.sums[k] += a
-	return a, nil
+	return feeKey{string(c.contract.ID), c.fee, month(c.from)}
 }
 
-// cost fills the money of a usage charge and what it retires.
-func (r *rounding) cost(c *charge) error {
+// covered fills what a fixed fee covers of a usage charge.
+func (c *charge) covered() error {
 	g := c.group
-	amount, err := r.take(g.costKey, g.cost)
-	if err != nil {
-		return err
-	}
-	retired, err := r.take(g.commitKey, g.commit)
-	if err != nil {
-		return err
-	}
-	c.effective = amount
-	c.fixed = c.contract != nil && contract.Perishes(c.contract.Shape)
-	if !c.fixed {
-		c.billed = amount
-	}
-	if g.commitKey.Divisor != 0 {
-		open := floorOf(c.contract, g.commitKey.Debit.Ref()) - r.sums[g.commitKey]
-		c.applied = append(c.applied, application{contract: g.contract, commitment: g.commitKey.Debit.Ref(), cost: retired, balance: &open})
-	}
-	if !c.fixed {
-		return nil
-	}
 	c.status = used
 	micro, _, ok := g.used.FloorDiv(1)
 	if !ok {
 		return fmt.Errorf("capacity used of %s: %w", g.pool, money.ErrRange)
 	}
 	c.quantity = micro
-	if from := time.Unix(0, g.hour).UTC(); g.price != "" {
-		c.fee = g.price[len(g.contract)+1:]
-	} else if fee, ok := contract.FeeAt(c.contract, from); ok {
+	if _, from, ok := strings.Cut(g.price, "@"); ok {
+		c.fee = from
+	} else if fee, ok := contract.FeeAt(c.contract, c.from); ok {
 		c.fee = fee.From.String()
 	}
-	if c.fee != "" {
-		c.applied = append(c.applied, application{
-			contract: g.contract, commitment: commitmentID(g.contract, c.fee), cost: amount,
-			quantity: NewDecimal(micro, 6), unit: capacityUnit(c.contract),
-		})
+	a := application{contract: g.contract, commitment: commitmentID(g.contract, c.fee), cost: c.effective, quantity: NewDecimal(micro, 6), unit: capacityUnit(c.contract)}
+	if c.fee == "" {
+		a.commitment = g.contract
 	}
+	c.applied = append(c.applied, a)
 	return nil
 }
 
@@ -239,7 +203,7 @@ func moves(c *alliance.Contract, ev contract.Event, e *ledger.Entry) bool {
 
 // posted makes charges of the entries that no request is behind, and returns
 // for which contracts and months the books hold the fee themselves.
-func (b *Books) posted(latest *alliance.Alliance, w Window, list *[]charge) map[feeKey]bool {
+func (b *Books) posted(latest *alliance.Alliance, w Window, list *[]charge, uses map[feeKey]capacityUse) map[feeKey]bool {
 	known := map[feeKey]bool{}
 	for _, o := range b.others {
 		e := &o.entry
@@ -252,6 +216,9 @@ func (b *Books) posted(latest *alliance.Alliance, w Window, list *[]charge) map[
 		case c.contract != nil && moves(c.contract, contract.CapacityLost, e):
 			c.category, c.status, c.fixed = usageCharge, unused, true
 			c.description = "Unused capacity of " + c.contract.Title
+		case c.contract != nil && contract.Perishes(c.contract.Shape) && moves(c.contract, contract.Usage, e):
+			c.category, c.status, c.fixed, c.tokens = usageCharge, used, true, e.Tokens.Total()
+			c.description = "Capacity of " + c.contract.Title + " used by requests that were booked later"
 		case e.Debit.Class() == contract.Expense && e.Credit.Class() == contract.Liability:
 			c.category, c.billed, c.description = adjustment, e.Amount, e.Kind.String()
 		case e.Debit.Class() == contract.Liability && e.Credit.Class() == contract.Expense:
@@ -261,11 +228,18 @@ func (b *Books) posted(latest *alliance.Alliance, w Window, list *[]charge) map[
 		}
 		if c.fixed {
 			c.fee = feeFrom(c.contract, from)
+		}
+		if c.fixed && c.status != used {
 			known[feeKey{contract: e.Contract, month: from}] = true
 		}
-		if !from.Before(w.From) && from.Before(w.Until) {
-			*list = append(*list, c)
+		if from.Before(w.From) || !from.Before(w.Until) {
+			continue
 		}
+		if c.fixed && c.status == used {
+			c.applied = []application{{contract: e.Contract, commitment: commitmentID(e.Contract, c.fee), cost: e.Amount, unit: capacityUnit(c.contract)}}
+			uses[c.feeKey()] = uses[c.feeKey()].add(&c)
+		}
+		*list = append(*list, c)
 	}
 	return known
 }

@@ -74,6 +74,9 @@ func (b *Books) appliedUntil(at time.Time) (map[string]retired, error) {
 		return nil, err
 	}
 	sums := map[string]retired{}
+	for id, amount := range b.retired {
+		sums[id] = retired{cost: amount}
+	}
 	for i := range list {
 		for _, a := range list[i].applied {
 			r := sums[a.commitment]

@@ -49,16 +49,24 @@ type groupKey struct {
 	contract, price                    string
 	listed, priced                     bool         // whether list and rate are known
 	list, rate                         money.Amount // micro-units per million tokens
-	costKey, commitKey                 ledger.CarryKey
+	costCredit                         ledger.AccountID
+	commitment                         string // id of the commitment that it retires
 	note                               string
 }
 
 // group gathers the tokens of one row.
 type group struct {
 	groupKey
-	terms              string // hash of the terms of its first line
-	tokens, requests   int64
-	cost, commit, used money.Wide // exact numerators; used in micro-units of capacity
+	terms            string // hash of the terms of its first line
+	tokens, requests int64
+	cost, commit     money.Amount // its share of the entries
+	used             money.Wide   // micro-units of capacity
+}
+
+// share is what a group adds to one entry of the batch under way, exactly.
+type share struct {
+	group *group
+	n     money.Wide
 }
 
 // Suspense counts what may be owed and is not in a row, because it is not
@@ -68,15 +76,17 @@ type Suspense struct {
 	Estimate money.Amount `json:"estimate"`
 }
 
-// Books gathers records of the journal and entries of the books, in order,
-// and makes datasets of them. It is used once.
+// Books gathers records of the journal and batches of the books, in order,
+// and makes datasets of them. It is used by one goroutine.
 type Books struct {
 	terms  *ledger.Book // for its versions of the terms
 	open   map[uint64]record.Record
 	groups map[groupKey]*group
-	// accrued is what the entries say that rows must come to, by accounts and price.
-	accrued  map[ledger.CarryKey]money.Amount
-	others   []other
+	// shares of the batch under way, by the entry that they belong to.
+	shares map[ledger.Key][]share
+	others []other
+	// retired is open commitment used by entries that no request is behind.
+	retired  map[string]money.Amount
 	periods  map[periodKey]*periodSpan
 	suspense Suspense
 	first    int64 // the earliest intent served, nanoseconds
@@ -102,13 +112,12 @@ type periodSpan struct{ created, updated int64 }
 func NewBooks(terms *ledger.Book) *Books {
 	return &Books{
 		terms: terms, open: map[uint64]record.Record{}, groups: map[groupKey]*group{},
-		accrued: map[ledger.CarryKey]money.Amount{}, periods: map[periodKey]*periodSpan{},
+		shares: map[ledger.Key][]share{}, retired: map[string]money.Amount{}, periods: map[periodKey]*periodSpan{},
 	}
 }
 
-// Record takes the next record of the journal. The records given must be
-// those that the entries given were posted from, all from the first on:
-// rounding carries from row to row as it does from entry to entry.
+// Record takes the next record of the journal, all from the first on. The
+// batch that holds it must be given next, after its last record.
 func (b *Books) Record(r *record.Record) error {
 	switch {
 	case r.Intent != nil:
@@ -159,7 +168,7 @@ func (b *Books) line(intent, outcome *record.Record) error {
 			g.requests++
 			counted = true
 		}
-		if err := s.add(g, m); err != nil {
+		if err := b.share(&s, g, m); err != nil {
 			return err
 		}
 	}
@@ -190,10 +199,10 @@ func posting(l *ledger.Line, k ledger.Kind) *ledger.Posting {
 	return nil
 }
 
-// add gives the group the share of the tokens of one meter: what they add to
+// share gives the group the share of the tokens of one meter: what they add to
 // the line of the tokens before them. The shares come to the line exactly,
 // also where a use of capacity is rounded once per attempt.
-func (s *splitter) add(g *group, m meter) error {
+func (b *Books) share(s *splitter, g *group, m meter) error {
 	out := *s.outcome.Outcome
 	out.Usage = upTo(s.whole.Tokens, m)
 	now := s.whole
@@ -206,26 +215,23 @@ func (s *splitter) add(g *group, m meter) error {
 		}
 		now = &line
 	}
-	for _, part := range [...]struct {
-		kind ledger.Kind
-		to   *money.Wide
-	}{{ledger.Cost, &g.cost}, {ledger.Commitment, &g.commit}, {ledger.Capacity, &g.used}} {
-		p := posting(now, part.kind)
+	for _, kind := range [...]ledger.Kind{ledger.Cost, ledger.Commitment, ledger.Capacity} {
+		p := posting(now, kind)
 		if p == nil {
 			continue
 		}
-		share := p.Numerator
-		if q := posting(s.before, part.kind); q != nil {
-			share = share.Add(q.Numerator.Neg())
+		n := p.Numerator
+		if q := posting(s.before, kind); q != nil {
+			n = n.Add(q.Numerator.Neg())
 		}
-		*part.to = part.to.Add(share)
+		if kind == ledger.Capacity {
+			g.used = g.used.Add(n)
+			continue
+		}
+		b.shares[p.Key] = append(b.shares[p.Key], share{g, n})
 	}
 	s.before = now
 	return nil
-}
-
-func carryOf(p *ledger.Posting) ledger.CarryKey {
-	return ledger.CarryKey{Debit: p.Debit, Credit: p.Credit, Price: p.Price, Divisor: p.Divisor}
 }
 
 // group returns the row that the tokens of one meter belong to.
@@ -237,7 +243,7 @@ func (b *Books) group(s *splitter, m meter) (*group, error) {
 		channel: in.Channel, tenant: in.Tenant, meter: m, note: s.whole.Note,
 	}
 	if p := posting(s.whole, ledger.Cost); p != nil {
-		k.costKey, k.contract, k.price = carryOf(p), p.Contract, p.Price
+		k.costCredit, k.contract, k.price = p.Credit, p.Contract, p.Price
 		if p.Rates != nil {
 			k.rate, k.priced = rateOf(*p.Rates, m), true
 		}
@@ -245,7 +251,7 @@ func (b *Books) group(s *splitter, m meter) (*group, error) {
 		k.contract = p.Contract
 	}
 	if p := posting(s.whole, ledger.Commitment); p != nil {
-		k.commitKey = carryOf(p)
+		k.commitment = p.Debit.Ref()
 	}
 	k.list, k.listed = listRate(s.terms, in, at, m)
 	// A new version of the terms splits rows of an hour only where a price differs.
@@ -260,17 +266,71 @@ func (b *Books) group(s *splitter, m meter) (*group, error) {
 	return g, nil
 }
 
-// Entry takes the next entry of the books with the time of its batch.
-func (b *Books) Entry(at int64, e *ledger.Entry) {
-	switch e.Kind {
-	case ledger.Cost, ledger.Commitment:
-		b.accrued[ledger.CarryKey{Debit: e.Debit, Credit: e.Credit, Price: e.Price, Divisor: e.Divisor}] += e.Amount
-	case ledger.Sale, ledger.Wholesale, ledger.Tokens, ledger.Capacity, ledger.Suspense, ledger.Opening:
-	default:
-		if e.Asset.IsCurrency() && !e.Asset.IsCommitment() {
-			b.others = append(b.others, other{at, *e})
+// Batch takes the next batch of the books, after the records that it holds,
+// and parts its entries among the rows: to the micro-unit, in the order of
+// rows, so that later batches never change an amount.
+func (b *Books) Batch(batch *ledger.Batch) error {
+	for i := range batch.Entries {
+		e := &batch.Entries[i]
+		if shares := b.shares[e.Key]; len(shares) > 0 {
+			if err := part(e, shares); err != nil {
+				return fmt.Errorf("batch %d: %w", batch.Sequence, err)
+			}
+			delete(b.shares, e.Key)
+		} else {
+			b.other(batch.At, e)
+		}
+		b.period(batch.At, e)
+	}
+	for k := range b.shares {
+		return fmt.Errorf("batch %d has no entry for a cost of %s at price %q: run accordo ledger verify", batch.Sequence, k.Debit, k.Price)
+	}
+	return nil
+}
+
+// part gives each share its amount of an entry. The carry begins where the
+// entry's did, so amounts come to the entry and the rest to its remainder.
+func part(e *ledger.Entry, shares []share) error {
+	begin := money.Product(int64(e.Amount), e.Divisor).Add(money.WideOf(e.Remainder))
+	for _, s := range shares {
+		begin = begin.Add(s.n.Neg())
+	}
+	q, rest, ok := begin.FloorDiv(e.Divisor)
+	if !ok || q != 0 {
+		return fmt.Errorf("the requests of %s at price %q do not come to the entry's %s: run accordo ledger verify", e.Debit, e.Price, e.Amount)
+	}
+	slices.SortStableFunc(shares, func(x, y share) int { return compareGroups(x.group, y.group) })
+	carry := money.Carry{Remainder: rest}
+	for _, s := range shares {
+		amount, ok := carry.Take(s.n, e.Divisor)
+		if !ok {
+			return fmt.Errorf("entry %s of %s: %w", e.Kind, e.Debit, money.ErrRange)
+		}
+		if e.Kind == ledger.Commitment {
+			s.group.commit += amount
+		} else {
+			s.group.cost += amount
 		}
 	}
+	return nil
+}
+
+// other keeps an entry that no request of the batch is behind.
+func (b *Books) other(at int64, e *ledger.Entry) {
+	switch e.Kind {
+	case ledger.Sale, ledger.Wholesale, ledger.Tokens, ledger.Capacity, ledger.Suspense, ledger.Opening:
+		return
+	case ledger.Commitment:
+		b.retired[e.Debit.Ref()] += e.Amount
+		return
+	}
+	if e.Asset.IsCurrency() && !e.Asset.IsCommitment() && e.Amount != 0 {
+		b.others = append(b.others, other{at, *e})
+	}
+}
+
+// period notes when the books learnt of a month's costs.
+func (b *Books) period(at int64, e *ledger.Entry) {
 	if e.Kind != ledger.Cost {
 		return
 	}
@@ -283,20 +343,20 @@ func (b *Books) Entry(at int64, e *ledger.Entry) {
 	span.updated = max(span.updated, at)
 }
 
-// sorted returns the groups in the order of the rows: by hour first, so that
-// what is served later does not change the rounding of earlier rows.
+// sorted returns the groups in the order of the rows: by hour first.
 func (b *Books) sorted() []*group {
 	list := make([]*group, 0, len(b.groups))
 	for _, g := range b.groups {
 		list = append(list, g)
 	}
-	slices.SortFunc(list, func(x, y *group) int {
-		return cmp.Or(
-			cmp.Compare(x.hour, y.hour), cmp.Compare(x.pool, y.pool), cmp.Compare(x.model, y.model), cmp.Compare(x.tier, y.tier),
-			cmp.Compare(x.channel, y.channel), cmp.Compare(x.tenant, y.tenant), cmp.Compare(x.meter, y.meter),
-			cmp.Compare(x.contract, y.contract), cmp.Compare(x.price, y.price), cmp.Compare(x.rate, y.rate), cmp.Compare(x.list, y.list),
-			cmp.Compare(x.costKey.Credit, y.costKey.Credit), cmp.Compare(x.costKey.Divisor, y.costKey.Divisor),
-			cmp.Compare(x.commitKey.Debit, y.commitKey.Debit), cmp.Compare(x.note, y.note))
-	})
+	slices.SortFunc(list, compareGroups)
 	return list
+}
+
+func compareGroups(x, y *group) int {
+	return cmp.Or(
+		cmp.Compare(x.hour, y.hour), cmp.Compare(x.pool, y.pool), cmp.Compare(x.model, y.model), cmp.Compare(x.tier, y.tier),
+		cmp.Compare(x.channel, y.channel), cmp.Compare(x.tenant, y.tenant), cmp.Compare(x.meter, y.meter),
+		cmp.Compare(x.contract, y.contract), cmp.Compare(x.price, y.price), cmp.Compare(x.rate, y.rate), cmp.Compare(x.list, y.list),
+		cmp.Compare(x.costCredit, y.costCredit), cmp.Compare(x.commitment, y.commitment), cmp.Compare(x.note, y.note))
 }

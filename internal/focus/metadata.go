@@ -73,3 +73,15 @@ func NewMetadata(d Dataset, v Version, t *Table, a *alliance.Alliance, version s
 	m.Schema.SchemaID = "accordo-" + string(v) + "-" + hex.EncodeToString(hash.Sum(nil))[:shown]
 	return m
 }
+
+// Supported lists the applicability criteria that an export claims: what the
+// terms and the books can tell. There are no availability zones, one type of
+// account and of sub-account, and prices in the currency of the bill.
+func Supported() []string {
+	return []string{
+		"ACCOUNT_NAMING_SUPPORTED", "BILLING_BASED_ON_PROVISIONED_RESOURCES_SUPPORTED", "CAPACITY_RESERVATION_SUPPORTED",
+		"COMMITMENT_DISCOUNT_SUPPORTED", "MULTIPLE_PRICING_CATEGORIES_SUPPORTED", "NEGOTIATED_PRICING_SUPPORTED", "PUBLIC_PRICE_LIST_SUPPORTED",
+		"REGION_SUPPORTED", "RESOURCE_TYPE_ASSIGNMENT_SUPPORTED", "SUB_ACCOUNT_SUPPORTED", "TAGGING_SUPPORTED", "UNIT_PRICING_SUPPORTED",
+		"USAGE_MEASUREMENT_SUPPORTED",
+	}
+}

@@ -36,7 +36,7 @@ func (b *Books) CostAndUsage(latest *alliance.Alliance, v Version, w Window) (Ta
 		c.time(out)
 		c.commitment(out)
 		if c.group != nil {
-			c.tokens(out)
+			c.served(out)
 		} else {
 			c.capacity(out)
 		}
@@ -181,8 +181,8 @@ func (c *charge) commitment(w *writer) {
 	w.set("CapacityReservationStatus", Text(c.status))
 }
 
-// tokens fills a usage charge of requests served.
-func (c *charge) tokens(w *writer) {
+// served fills a usage charge of requests served.
+func (c *charge) served(w *writer) {
 	g := c.group
 	sku, price := c.sku()
 	model, version := modelVersion(g.model)
@@ -253,6 +253,10 @@ func (c *charge) capacity(w *writer) {
 	w.set("ResourceId", Text(string(c.contract.ID)))
 	w.set("ResourceName", Text(c.contract.Title))
 	w.set("ResourceType", Text("Commitment"))
+	if c.status == used {
+		w.set("ConsumedQuantity", Value(NewDecimal(c.tokens, 0)))
+		w.set("ConsumedUnit", Text("Tokens"))
+	}
 	if c.category == purchaseCharge {
 		w.set("PricingUnit", Text("Units"))
 	} else {
