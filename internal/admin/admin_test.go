@@ -34,6 +34,7 @@ func (s *source) Requests(limit int) []admin.Request {
 	s.limit = limit
 	return nil
 }
+
 func (s *source) Trace(_ context.Context, id string) (admin.Trace, error) {
 	if s.broken {
 		return admin.Trace{}, errBroken

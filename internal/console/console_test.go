@@ -349,6 +349,8 @@ func TestStatic_IsKeptByItsDigest(t *testing.T) {
 // void elements have no end tag.
 var void = []string{"meta", "link", "input", "br", "hr", "img", "path", "circle", "rect", "line", "polyline", "polygon", "!doctype"}
 
+var idAttribute = regexp.MustCompile(`\sid="([^"]*)"`)
+
 var tag = regexp.MustCompile(`<(/?)([a-zA-Z!][a-zA-Z0-9]*)((?:[^>"']|"[^"]*"|'[^']*')*)>`)
 
 // wellFormed checks that tags are closed in order and ids are unique.
@@ -358,7 +360,7 @@ func wellFormed(t *testing.T, body string) {
 	ids := map[string]bool{}
 	for _, m := range tag.FindAllStringSubmatch(body, -1) {
 		name := strings.ToLower(m[2])
-		if id := regexp.MustCompile(`\sid="([^"]*)"`).FindStringSubmatch(m[3]); id != nil {
+		if id := idAttribute.FindStringSubmatch(m[3]); id != nil {
 			if ids[id[1]] {
 				t.Errorf("two elements have the id %q", id[1])
 			}
