@@ -156,6 +156,23 @@ func special(w uint64) uint64 {
 	return ((q-ones)&^q | (e-ones)&^e | (w-blanks)&^w) & highs
 }
 
+// plainRun is how many bytes of a string without anything special make it
+// worth to look at four words at once.
+const plainRun = 32
+
+// plainText returns how many bytes at the start of b have nothing special, as
+// a multiple of 32 that may be too small.
+func plainText(b []byte) (n int) {
+	for ; len(b) >= 32; b = b[32:] {
+		if special(binary.LittleEndian.Uint64(b))|special(binary.LittleEndian.Uint64(b[8:]))|
+			special(binary.LittleEndian.Uint64(b[16:]))|special(binary.LittleEndian.Uint64(b[24:])) != 0 {
+			break
+		}
+		n += 32
+	}
+	return n
+}
+
 // text consumes a string and returns the range between its quotes.
 func (s *scanner) text() (from, to int, escaped bool) {
 	if s.peek() != '"' {
@@ -165,13 +182,15 @@ func (s *scanner) text() (from, to int, escaped bool) {
 	b, i := s.b, s.i+1
 	from = i
 	for {
-		for i+8 <= len(b) {
+		for start := i; i+8 <= len(b); {
 			m := special(binary.LittleEndian.Uint64(b[i:]))
 			if m != 0 {
 				i += bits.TrailingZeros64(m) >> 3
 				break
 			}
-			i += 8
+			if i += 8; i-start == plainRun {
+				i += plainText(b[i:])
+			}
 		}
 		if i >= len(b) {
 			s.i = len(b)
