@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -52,6 +54,7 @@ type verdicts struct {
 	Failed        int            `json:"failed"`
 	Warned        int            `json:"warned"`
 	NotApplicable int            `json:"not_applicable"`
+	Reasons       map[string]int `json:"reasons"` // why rules are not applicable
 	Failures      []focus.Result `json:"failures,omitempty"`
 	Warnings      []focus.Result `json:"warnings,omitempty"`
 	Corrected     []focus.Result `json:"corrected,omitempty"`
@@ -61,7 +64,7 @@ type verdicts struct {
 func verdictsOf(r *focus.Report) *verdicts {
 	v := &verdicts{
 		Version: r.Version, Rules: len(r.Results), Passed: r.Count(focus.Passed), Failed: r.Count(focus.Failed), Warned: r.Count(focus.Warned),
-		NotApplicable: r.Count(focus.NotApplicable), Failures: r.Of(focus.Failed), Warnings: r.Of(focus.Warned),
+		NotApplicable: r.Count(focus.NotApplicable), Reasons: r.Reasons(), Failures: r.Of(focus.Failed), Warnings: r.Of(focus.Warned),
 	}
 	for _, result := range r.Results {
 		if result.Corrected != "" {
@@ -181,8 +184,9 @@ func (e *exported) table(b *focus.Books, a *alliance.Alliance, d focus.Dataset, 
 		return t, err
 	}
 	totals, err := b.Totals(&t)
+	e.Says = "Fixed fees are accrued by the contracts, second by second, where the books have not closed the month."
 	if totals.Suspense.Attempts > 0 {
-		e.Says = fmt.Sprintf("%d attempts are suspense (estimate %s %s): they may be owed, and are in no row until they are closed.", totals.Suspense.Attempts, totals.Suspense.Estimate, a.Currency)
+		e.Says += fmt.Sprintf(" %d attempts are suspense (estimate %s %s): they may be owed, and are in no row until they are closed.", totals.Suspense.Attempts, totals.Suspense.Estimate, a.Currency)
 	}
 	e.Totals = &totals
 	return t, err
@@ -296,6 +300,9 @@ func (v *verdicts) write(w io.Writer, title string) {
 		fmt.Fprintf(w, ", %d recommendations not followed", v.Warned)
 	}
 	fmt.Fprintln(w)
+	for _, why := range slices.Sorted(maps.Keys(v.Reasons)) {
+		fmt.Fprintf(w, "  not applicable %4d: %s\n", v.Reasons[why], why)
+	}
 	for _, s := range v.Identities {
 		fmt.Fprintf(w, "  failed  sums: %s\n", s)
 	}

@@ -22,12 +22,12 @@ const (
 const (
 	whyDynamic   = "a file alone cannot show it"
 	whyMay       = "it permits and requires nothing"
-	whyCriteria  = "the data generator does not claim "
-	whyAbsent    = "the file has no column "
+	whyCriteria  = "the data generator does not claim its criterion: "
+	whyAbsent    = "the file lacks a column: "
 	whyRests     = "it rests on a rule that fails: "
 	whyRows      = "no row is concerned"
 	whyParts     = "none of its parts is applicable"
-	whyAlternate = "another alternative holds in "
+	whyAlternate = "another alternative holds: "
 )
 
 // Result is what one rule came to.
@@ -64,6 +64,21 @@ func (r *Report) Count(s Status) (n int) {
 		}
 	}
 	return n
+}
+
+// Reasons counts the rules that are not applicable by the kind of their Why,
+// without the names in it.
+func (r *Report) Reasons() map[string]int {
+	counts := map[string]int{}
+	for _, v := range r.Of(NotApplicable) {
+		for _, why := range [...]string{whyDynamic, whyMay, whyCriteria, whyAbsent, whyRests, whyRows, whyParts, whyAlternate} {
+			if strings.HasPrefix(v.Why, why) {
+				counts[strings.TrimRight(why, ": ")]++
+				break
+			}
+		}
+	}
+	return counts
 }
 
 // Of returns the results with a status, by id.

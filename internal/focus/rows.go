@@ -221,7 +221,11 @@ func (c *charge) served(w *writer) {
 	w.set("x_ModelVersion", Text(version))
 	w.set("x_Pool", Text(g.pool))
 	w.set("x_Requests", Value(NewDecimal(g.requests, 0)))
-	w.set("x_Note", Text(c.note))
+	note := c.note
+	if note == "" && c.fixed && !g.priced {
+		note = "no price per token: the fixed fee pays for it"
+	}
+	w.set("x_Note", Text(note))
 }
 
 func (c *charge) sku() (sku, price string) {
