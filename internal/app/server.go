@@ -274,11 +274,24 @@ func (s *server) startLoops() {
 				return
 			case <-resolve.C:
 				s.resolve()
+				s.retryJournal(ctx)
 			case <-keep.C:
 				s.checkpoint()
 			}
 		}
 	})
+}
+
+// retryJournal writes a mark while the journal's last write has failed, so
+// that the node finds out by itself that it can serve again: while it is not
+// ready nobody else may write.
+func (s *server) retryJournal(ctx context.Context) {
+	if s.journal.State().Fault == nil {
+		return
+	}
+	if _, err := s.journal.Mark(ctx); err == nil {
+		s.o.Log.Info("the journal can be written again")
+	}
 }
 
 func (s *server) loop(f func()) {

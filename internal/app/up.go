@@ -106,7 +106,11 @@ func listen(o UpOptions) (listenerPair, error) {
 		_ = api.Close()
 		return listenerPair{}, fmt.Errorf("listen for the console: %w (choose another with --admin-listen)", err)
 	}
-	return listenerPair{api, admin}, nil
+	plain := o.TLSCert == ""
+	return listenerPair{
+		api:   &limitedListener{Listener: api, most: apiConnections, plain: plain},
+		admin: &limitedListener{Listener: admin, most: func() int64 { return adminConnections }, plain: plain},
+	}, nil
 }
 
 // Close closes both sockets; closing them again does nothing.

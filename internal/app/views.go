@@ -21,6 +21,10 @@ import (
 // maxLag is how far the books may be behind the journal before /readyz says so.
 const maxLag = 100_000
 
+// lowDisk is the room in bytes on the disk of the data directory below which
+// /readyz says so: some minutes of the journal of a busy node.
+const lowDisk = 256 << 20
+
 // Overview is the head of every page.
 func (s *server) Overview(time.Time) admin.Overview {
 	a := s.terms.Load().Alliance()
@@ -46,6 +50,13 @@ func (s *server) Readiness() admin.Readiness {
 	r := admin.Readiness{Ready: ready}
 	if why != "" {
 		r.Problems = append(r.Problems, "The gateway takes no new requests: "+why+".")
+	}
+	if fault := s.journal.State().Fault; fault != nil {
+		r.Ready = false
+		r.Problems = append(r.Problems, "The journal cannot be written, so requests are refused: "+fault.Error())
+	}
+	if free, ok := diskFree(s.o.Data); ok && free < lowDisk {
+		r.Problems = append(r.Problems, fmt.Sprintf("The disk of the data directory has %d MB left; requests are refused once it is full.", free>>20))
 	}
 	status := s.settler.Status()
 	if status.Error != "" {
