@@ -213,7 +213,7 @@ func TestRequest_ShowsDecisionJournalAndBooks(t *testing.T) {
 func TestLedger_SaysLoudlyWhenItDoesNotBalance(t *testing.T) {
 	f := newFake(t)
 	_, body := get(t, pages(f), "/ledger")
-	mustContain(t, body, "<strong>Balanced.</strong>", "0.000150 USD", "1 records of the journal wait")
+	mustContain(t, body, "<strong>Balanced.</strong>", "0.000150 USD", "1 record of the journal not yet in a batch.")
 	if strings.Contains(body, "NOT BALANCED") {
 		t.Error("balanced books are called wrong")
 	}
