@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -96,7 +97,7 @@ func TestCrash_BooksAgreeWithInvoiceAndClients(t *testing.T) {
 			north := startProvider(t, crashConfig(seed, "north-floor-a", "north-list-a"))
 			south := startProvider(t, crashConfig(seed+1, "south-reserved-a", "south-list-a"))
 			d := deploy(t, setup{north: north, south: south, flags: row.flags})
-			c := &crasher{t: t, d: d, rng: rand.New(rand.NewPCG(seed, 0)), load: mixed(16, seed)}
+			c := &crasher{t: t, d: d, rng: rand.New(rand.NewPCG(seed, 0)), load: mixed(16, seed), addresses: addressesOf(north, south)}
 			if row.provider {
 				c.victims = []*provider{north, south}
 			}
@@ -107,7 +108,7 @@ func TestCrash_BooksAgreeWithInvoiceAndClients(t *testing.T) {
 			north.stop(t)
 			south.stop(t)
 			sum := audit(t, d, slices.Concat(north.lines(), south.lines()), results)
-			t.Logf("%d kills, %d of them while it started: %s", kills, c.early, sum)
+			t.Logf("%d kills, and %d while it started; %d reloads: %s", kills, c.early, c.terms, sum)
 			if sum.abandoned == 0 || sum.served == 0 || sum.unserved == 0 || sum.complete == 0 || sum.invoice["cut"] == 0 || sum.invoice["cancelled"] == 0 {
 				t.Error("the load did not reach what is to be tested")
 			}
@@ -123,13 +124,20 @@ type crasher struct {
 	load    *load
 	victims []*provider
 	early   int
+
+	addresses *strings.Replacer
+	terms     int // reloads asked for
 }
 
 func (c *crasher) run(kills int) {
 	c.load.start(c.t)
 	for n := range kills {
 		c.load.resume(c.d.api)
-		c.atSomeInstant(20*time.Millisecond, 700*time.Millisecond)
+		c.atSomeInstant(10*time.Millisecond, 500*time.Millisecond)
+		if c.rng.IntN(3) == 0 {
+			c.changeTerms()
+		}
+		c.atSomeInstant(time.Millisecond, 200*time.Millisecond)
 		var victim *provider
 		if len(c.victims) > 0 {
 			victim = c.victims[n%len(c.victims)]
@@ -157,6 +165,23 @@ func (c *crasher) run(kills int) {
 // that the program chose.
 func (c *crasher) atSomeInstant(least, most time.Duration) {
 	<-time.After(least + time.Duration(c.rng.Int64N(int64(most-least))))
+}
+
+// changeTerms asks for a reload and does not wait for it.
+func (c *crasher) changeTerms() {
+	c.terms++
+	text := c.addresses.Replace("include: [base.yaml]\n" + priceVersions[c.terms%len(priceVersions)])
+	// The file is replaced as a whole: a start may read it at any instant.
+	next := c.d.file + ".next"
+	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := os.Rename(next, c.d.file); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // killStarting starts the program and kills it while it recovers.

@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -12,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/tidwall/gjson"
 )
 
 // seen is what a client saw of one request.
@@ -149,16 +150,31 @@ func (l *load) run(ctx context.Context, client int) {
 // requestTime bounds one request of a load.
 const requestTime = 60 * time.Second
 
-// one sends a request and reads its answer to the end.
+// one sends a request of a kind, with content by chance.
 func (l *load) one(api, id, kind string, rng *rand.Rand) seen {
-	s := seen{id: id, kind: kind}
-	ctx, cancel := context.WithTimeout(context.Background(), requestTime)
-	defer cancel()
 	path, body := "/chat/completions", chatBody(kind, rng)
 	if kind == kindEmbed {
 		path, body = "/embeddings", fmt.Sprintf(`{"model":"embed-1","dimensions":4,"input":["%s"]}`, words(rng, 1+rng.IntN(20)))
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, api+path, strings.NewReader(body))
+	leaveAfter := -1
+	if kind == kindLeaving {
+		leaveAfter = 1 + rng.IntN(2000)
+	}
+	return l.send(api+path, id, kind, body, leaveAfter)
+}
+
+// exactly sends a chat completion with this body.
+func (l *load) exactly(api, id, kind, body string) seen {
+	return l.send(api+"/chat/completions", id, kind, body, -1)
+}
+
+// send sends a request and reads its answer to the end, or until leaveAfter
+// bytes of it have come.
+func (l *load) send(url, id, kind, body string, leaveAfter int) seen {
+	s := seen{id: id, kind: kind}
+	ctx, cancel := context.WithTimeout(context.Background(), requestTime)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
 		s.err = err
 		return s
@@ -173,10 +189,6 @@ func (l *load) one(api, id, kind string, rng *rand.Rand) seen {
 	}
 	defer resp.Body.Close()
 	s.status = resp.StatusCode
-	leaveAfter := -1
-	if kind == kindLeaving {
-		leaveAfter = 1 + rng.IntN(2000)
-	}
 	data, err := readUntil(resp.Body, leaveAfter)
 	s.err = err
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
@@ -226,34 +238,19 @@ func words(rng *rand.Rand, n int) string {
 	return b.String()
 }
 
-type wireUsage struct {
-	Prompt     int64 `json:"prompt_tokens"`
-	Completion int64 `json:"completion_tokens"`
-}
-
-type wireError struct {
-	Code string `json:"code"`
-}
-
-// readPlain takes a body that came whole where err is nil.
+// readPlain takes a body that came whole where err is nil. Names of fields are
+// compared exactly, as clients in other languages do.
 func (s *seen) readPlain(data []byte) {
-	var answer struct {
-		Object string     `json:"object"`
-		Usage  *wireUsage `json:"usage"`
-		Error  *wireError `json:"error"`
-	}
-	err := json.Unmarshal(data, &answer)
-	switch {
+	switch answer := gjson.ParseBytes(data); {
 	case s.err != nil:
 		s.broken = s.status == http.StatusOK
-	case err != nil:
-		s.err, s.broken = fmt.Errorf("%w in %q", err, data), true
-	case answer.Error != nil:
-		s.code = answer.Error.Code
-	case s.status == http.StatusOK && answer.Object != "":
-		s.complete = true
+	case !gjson.ValidBytes(data):
+		s.err, s.broken = fmt.Errorf("no JSON: %q", data), true
+	default:
+		s.code = answer.Get("error.code").String()
+		s.complete = s.status == http.StatusOK && !answer.Get("error").Exists()
+		s.states(answer.Get("usage"))
 	}
-	s.states(answer.Usage)
 }
 
 // readStream takes the events that came.
@@ -268,29 +265,23 @@ func (s *seen) readStream(data []byte) {
 			s.complete, done = true, true
 			continue
 		}
-		var chunk struct {
-			Choices []struct {
-				FinishReason *string `json:"finish_reason"`
-			} `json:"choices"`
-			Usage *wireUsage `json:"usage"`
-			Error *wireError `json:"error"`
-		}
-		if json.Unmarshal(text, &chunk) != nil {
+		if !gjson.ValidBytes(text) {
 			continue // the last event of a cut stream
 		}
-		for _, c := range chunk.Choices {
-			s.complete = s.complete || c.FinishReason != nil
+		chunk := gjson.ParseBytes(text)
+		for _, reason := range chunk.Get("choices.#.finish_reason").Array() {
+			s.complete = s.complete || reason.Type == gjson.String
 		}
-		if chunk.Error != nil {
-			s.code = chunk.Error.Code
+		if e := chunk.Get("error.code"); e.Exists() {
+			s.code = e.String()
 		}
-		s.states(chunk.Usage)
+		s.states(chunk.Get("usage"))
 	}
 	s.broken = s.kind != kindLeaving && !done && s.code == ""
 }
 
-func (s *seen) states(u *wireUsage) {
-	if u != nil {
-		s.input, s.output, s.usage = u.Prompt, u.Completion, true
+func (s *seen) states(u gjson.Result) {
+	if u.IsObject() {
+		s.input, s.output, s.usage = u.Get("prompt_tokens").Int(), u.Get("completion_tokens").Int(), true
 	}
 }

@@ -51,6 +51,14 @@ remove: [north-list-a, north-kept, south-list-a, south-chat, south-embed]
 	``,
 }
 
+// priceVersions are those of termsVersions that change prices only.
+var priceVersions = []string{termsVersions[0], ""}
+
+// addressesOf puts the addresses of providers where a file names them.
+func addressesOf(north, south *provider) *strings.Replacer {
+	return strings.NewReplacer("//NORTH/", "//"+north.address+"/", "//SOUTH/", "//"+south.address+"/")
+}
+
 // badTerms have three faults.
 const badTerms = `
 set:
@@ -103,7 +111,7 @@ func TestReload_UnderLoadDropsNothing(t *testing.T) {
 	seed := seedOf(t)
 	north, south := startProvider(t, quickNorth), startProvider(t, reloadSouth)
 	d := deploy(t, setup{north: north, south: south})
-	addresses := strings.NewReplacer("//NORTH/", "//"+north.address+"/", "//SOUTH/", "//"+south.address+"/")
+	addresses := addressesOf(north, south)
 	l := mixed(12, seed)
 	l.kinds = []string{kindPlain, kindPlain, kindStream, kindUsage, kindEmbed}
 	l.start(t)
