@@ -27,6 +27,7 @@ type cli struct {
 	Explain     explainCommand     `cmd:"" help:"Explain why a request went where it went, or whether one would be allowed."`
 	Ledger      ledgerCommand      `cmd:"" help:"Read the books: balances, entries, trace, verify."`
 	Contracts   contractsCommand   `cmd:"" help:"Show what each contract has burnt of its floor or capacity."`
+	Invoices    invoicesCommand    `cmd:"" help:"Import providers' invoices and close what differs from the books."`
 	Export      exportCommand      `cmd:"" help:"Write the books for other tools: FOCUS as CSV or Parquet."`
 	Story       storyCommand       `cmd:"" help:"Tell the story of the example: the articles and what became of each system they name."`
 	Claims      claimsCommand      `cmd:"" help:"Show claims with their status, source and what they contradict."`

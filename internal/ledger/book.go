@@ -81,6 +81,8 @@ type State struct {
 	Open     []OpenIntent
 	// Suspended are the outcomes whose suspense is open, in order.
 	Suspended []uint64
+	// Differences are the open ones' entries, by id.
+	Differences []Entry
 }
 
 // Step is one batch with what it changed: a store writes it at once or not at
@@ -116,6 +118,14 @@ type Book struct {
 	open     map[uint64]OpenIntent
 	// suspended are the outcomes whose suspense is open.
 	suspended map[uint64]struct{}
+	// differences are the open ones, by id.
+	differences map[string]Entry
+
+	// What the posted facts say beyond their entries.
+	closedMonth int32 // YYYYMM, 0 for none
+	invoices    []*InvoiceImported
+	closed      map[uint64]*SuspenseClosed // by outcome
+	writtenOff  map[uint64]bool            // outcomes whose missing line was accepted
 
 	terms map[string]*Terms
 	flows map[flowKey]*postedFlow
@@ -165,6 +175,7 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 		load: terms, head: s.Head,
 		balances: make(map[AccountID]Balance, len(s.Balances)), carries: make(map[CarryKey]int64, len(s.Carries)),
 		periods: make(map[periodKey]money.Amount, len(s.Periods)), suspended: make(map[uint64]struct{}, len(s.Suspended)),
+		differences: map[string]Entry{}, closed: map[uint64]*SuspenseClosed{}, writtenOff: map[uint64]bool{},
 		open: make(map[uint64]OpenIntent, len(s.Open)), terms: map[string]*Terms{},
 		flows: map[flowKey]*postedFlow{}, slots: map[Key]*slot{},
 	}
@@ -176,6 +187,9 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 	}
 	for _, v := range s.Periods {
 		b.periods[periodKey{v.Account, v.Period}] = v.Amount
+	}
+	for _, v := range s.Differences {
+		b.differences[v.Ref] = v
 	}
 	for _, v := range s.Suspended {
 		b.suspended[v] = struct{}{}
@@ -236,6 +250,9 @@ func (b *Book) State() State {
 	slices.SortFunc(s.Open, func(x, y OpenIntent) int { return cmp.Compare(x.Sequence, y.Sequence) })
 	s.Periods = periodBalances(b.periods)
 	s.Suspended = slices.Sorted(maps.Keys(b.suspended))
+	for _, id := range slices.Sorted(maps.Keys(b.differences)) {
+		s.Differences = append(s.Differences, b.differences[id])
+	}
 	return s
 }
 

@@ -18,17 +18,19 @@ type Kind uint8
 
 // The kinds of entry.
 const (
-	Cost       Kind = 1 // what the operator owes or uses up for requests served
-	Sale       Kind = 2 // what customers owe the operator
-	Wholesale  Kind = 3 // what a party that sells the plan owes the operator
-	Tokens     Kind = 4 // tokens bought from a pool and served under a plan
-	Commitment Kind = 5 // open commitment used
-	Capacity   Kind = 6 // chip-seconds or burn units used of fixed capacity
-	Suspense   Kind = 7 // one attempt that may be owed, at its estimate
-	Opening    Kind = 8 // a floor that came into the books or was amended
+	Cost       Kind = 1  // what the operator owes or uses up for requests served
+	Sale       Kind = 2  // what customers owe the operator
+	Wholesale  Kind = 3  // what a party that sells the plan owes the operator
+	Tokens     Kind = 4  // tokens bought from a pool and served under a plan
+	Commitment Kind = 5  // open commitment used
+	Capacity   Kind = 6  // chip-seconds or burn units used of fixed capacity
+	Suspense   Kind = 7  // one attempt that may be owed, at its estimate
+	Opening    Kind = 8  // a floor that came into the books or was amended
+	Invoice    Kind = 9  // accrued cost that a provider's invoice agrees with
+	Difference Kind = 10 // between an invoice and the books, and what came of it
 )
 
-var kindNames = [...]string{"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening"}
+var kindNames = [...]string{"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening", "invoice", "difference"}
 
 // String names the kind.
 func (k Kind) String() string {

@@ -23,7 +23,9 @@ type Fact struct {
 
 // Event is what a fact says: exactly one field is set.
 type Event struct {
-	SuspenseClosed *SuspenseClosed `json:"suspense_closed,omitempty"`
+	SuspenseClosed   *SuspenseClosed   `json:"suspense_closed,omitempty"`
+	InvoiceImported  *InvoiceImported  `json:"invoice_imported,omitempty"`
+	DifferenceClosed *DifferenceClosed `json:"difference_closed,omitempty"`
 }
 
 // The ways in which suspense is closed.
@@ -66,6 +68,12 @@ func (e *Event) Check() error {
 	var err error
 	if e.SuspenseClosed != nil {
 		set, err = set+1, e.SuspenseClosed.check()
+	}
+	if e.InvoiceImported != nil {
+		set, err = set+1, e.InvoiceImported.check()
+	}
+	if e.DifferenceClosed != nil {
+		set, err = set+1, e.DifferenceClosed.check()
 	}
 	if set != 1 {
 		return refuse("a fact says one thing")

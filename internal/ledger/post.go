@@ -85,6 +85,7 @@ func (b *Book) apply(s *Step) {
 	}
 	for i := range s.Batch.Entries {
 		b.suspense(&s.Batch.Entries[i])
+		b.difference(&s.Batch.Entries[i], s.Fact != nil && s.Fact.DifferenceClosed != nil)
 	}
 	for _, v := range s.Opened {
 		b.open[v.Sequence] = v

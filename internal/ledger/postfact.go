@@ -3,6 +3,8 @@ package ledger
 import (
 	"crypto/sha256"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
@@ -48,7 +50,19 @@ func (b *Book) Recall(facts []Fact) error {
 	return nil
 }
 
-func (b *Book) recall(*Fact) {}
+func (b *Book) recall(f *Fact) {
+	switch {
+	case f.SuspenseClosed != nil:
+		b.closed[f.SuspenseClosed.Outcome] = f.SuspenseClosed
+	case f.InvoiceImported != nil:
+		b.invoices = append(b.invoices, f.InvoiceImported)
+	case f.DifferenceClosed != nil && f.DifferenceClosed.By == Accepted:
+		_, place, _ := strings.Cut(f.DifferenceClosed.ID, ".")
+		if outcome, err := strconv.ParseUint(strings.TrimPrefix(place, "o"), 10, 64); err == nil && strings.HasPrefix(place, "o") {
+			b.writtenOff[outcome] = true
+		}
+	}
+}
 
 // Apply takes over a step that Prepare made of the book as it is.
 func (b *Book) Apply(s *Step) { b.apply(s) }
@@ -86,6 +100,10 @@ func (p *factPosting) event() error {
 	switch ev := &p.fact.Event; {
 	case ev.SuspenseClosed != nil:
 		return p.closeSuspense(ev.SuspenseClosed)
+	case ev.InvoiceImported != nil:
+		return p.importInvoice(ev.InvoiceImported)
+	case ev.DifferenceClosed != nil:
+		return p.closeDifference(ev.DifferenceClosed)
 	}
 	return refuse("this version does not know the event")
 }

@@ -44,6 +44,14 @@ func NewTerms(a *alliance.Alliance) *Terms {
 	return t
 }
 
+// provider is who bills for a pool: the contract's provider.
+func (t *Terms) provider(p *alliance.Pool) string {
+	if c := t.contracts[p.Contract]; c != nil {
+		return string(c.Provider)
+	}
+	return string(p.Provider)
+}
+
 // Alliance returns the terms themselves.
 func (t *Terms) Alliance() *alliance.Alliance { return t.alliance }
 

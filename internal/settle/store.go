@@ -39,6 +39,8 @@ type Reader interface {
 	Periods(ctx context.Context, below string) ([]ledger.PeriodBalance, error)
 	// Suspended returns the entries whose suspense is open, oldest first.
 	Suspended(ctx context.Context) ([]Placed, error)
+	// Differences returns the entries of open differences, oldest first.
+	Differences(ctx context.Context) ([]Placed, error)
 	// Open returns the posted intents that wait for their outcome, in order.
 	Open(ctx context.Context) ([]ledger.OpenIntent, error)
 	// Find returns where a request may stand in the journal, newest first. The

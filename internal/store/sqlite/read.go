@@ -83,6 +83,14 @@ func (s *Store) State(ctx context.Context) (st ledger.State, err error) {
 		if st.Suspended, err = suspended(ctx, tx); err != nil {
 			return err
 		}
+		err = each(ctx, tx, func(r row) error {
+			p, err := s.scanEntry(ctx, tx, r)
+			st.Differences = append(st.Differences, p.Entry)
+			return err
+		}, "SELECT "+entryColumns+" FROM entry WHERE "+openDifference+" ORDER BY ref")
+		if err != nil {
+			return err
+		}
 		if st.Carries, err = s.carries(ctx, tx); err != nil {
 			return err
 		}
@@ -143,13 +151,26 @@ func suspended(ctx context.Context, tx *sql.Tx) (list []uint64, err error) {
 }
 
 // Suspended returns the entries whose suspense is open, oldest first.
-func (s *Store) Suspended(ctx context.Context) (list []settle.Placed, err error) {
+func (s *Store) Suspended(ctx context.Context) ([]settle.Placed, error) {
+	return s.unanswered(ctx, "kind = 7 AND first IN (SELECT first FROM entry WHERE kind = 7 GROUP BY first HAVING count(*) = 1)")
+}
+
+// Differences returns the entries of open differences, oldest first.
+func (s *Store) Differences(ctx context.Context) ([]settle.Placed, error) {
+	return s.unanswered(ctx, openDifference)
+}
+
+// openDifference holds for the entry of a difference that no fact has closed:
+// closing posts a second entry with its id.
+const openDifference = "kind = 10 AND ref IN (SELECT ref FROM entry WHERE kind = 10 GROUP BY ref HAVING count(*) = 1)"
+
+func (s *Store) unanswered(ctx context.Context, where string) (list []settle.Placed, err error) {
 	err = s.view(ctx, func(tx *sql.Tx) error {
 		err := each(ctx, tx, func(r row) error {
 			p, err := s.scanEntry(ctx, tx, r)
 			list = append(list, p)
 			return err
-		}, "SELECT "+entryColumns+" FROM entry WHERE kind = 7 AND first IN (SELECT first FROM entry WHERE kind = 7 GROUP BY first HAVING count(*) = 1) ORDER BY batch, number")
+		}, "SELECT "+entryColumns+" FROM entry WHERE "+where+" ORDER BY batch, number")
 		if err != nil {
 			return err
 		}

@@ -17,3 +17,6 @@ INSERT INTO period (account, period, amount)
     UNION ALL
     SELECT credit, period, -amount FROM entry
   ) GROUP BY account, period;
+
+-- Differences between invoices and books.
+CREATE INDEX entry_difference ON entry (ref) WHERE kind = 10;
