@@ -21,7 +21,7 @@ type explainCommand struct {
 	Data      string `help:"Data directory." default:"data" type:"path"`
 	File      string `short:"f" help:"Alliance file to ask about rights (without: the built-in example)." type:"path"`
 	Model     string `help:"Model, family or variant."`
-	Object    string `help:"What is offered: stateless_api, stateful_runtime, managed_agents, first_party_product, weights or compute_purchase." default:"stateless_api"`
+	Object    string `help:"What is offered: stateless_api, stateful_runtime, managed_agents, first_party_product, weights or compute_purchase." enum:"stateless_api,stateful_runtime,managed_agents,first_party_product,weights,compute_purchase" default:"stateless_api"`
 	Channel   string `help:"Channel."`
 	Territory string `help:"Where the customer is." default:"US"`
 	Plan      string `help:"Plan; it names the seller."`

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/alliance/file"
 	"github.com/accordo-ai/accordo/internal/right"
 )
 
@@ -129,6 +130,9 @@ func resolveQuestion(a *alliance.Alliance, q RightsQuestion, query *right.Query)
 	}
 	if a.Channel(query.Channel) == nil {
 		return fmt.Errorf("--channel %q is no channel of the file", q.Channel)
+	}
+	if !file.IsTerritory(q.Territory) {
+		return fmt.Errorf("--territory %q is no territory: write a country code such as US, EU, or \"*\" for anywhere", q.Territory)
 	}
 	if q.Plan == "" {
 		return nil

@@ -58,7 +58,7 @@ func Claims(w io.Writer, name, at string, ids []string, now time.Time, asJSON bo
 	}
 	claims, err := story.AskClaims(a, known, ids)
 	if err != nil {
-		return err
+		return ExitError{ExitUsage, err}
 	}
 	return show(w, asJSON, claims, claims.Write)
 }

@@ -16,6 +16,9 @@ KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK 
 OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL
 THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG`
 
+// IsTerritory reports whether code is an ISO 3166 country code, EU or "*".
+func IsTerritory(code string) bool { return isTerritory(code) }
+
 func isTerritory(code string) bool {
 	return code == "*" || code == "EU" || listed(code, countries)
 }

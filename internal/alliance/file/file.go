@@ -9,6 +9,7 @@ package file
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -43,7 +44,10 @@ func LoadFS(fsys fs.FS, name, dir string) (a *alliance.Alliance, warnings []Faul
 	l := &loader{fsys: fsys, dir: dir, log: &faultLog{}, seen: map[string]*node{name: nil}}
 	data, err := l.read(name)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the alliance file %s: %w", filepath.Join(dir, name), err)
+		if p := (*fs.PathError)(nil); errors.As(err, &p) {
+			err = p.Err // the operation and the relative name say nothing to people
+		}
+		return nil, nil, fmt.Errorf("the alliance file %s cannot be read: %w: give the path of a YAML file", filepath.Join(dir, name), err)
 	}
 	l.document(name, data)
 	return build(l)
