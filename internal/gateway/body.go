@@ -44,8 +44,11 @@ func (c *call) claim(n int64) bool {
 	return true
 }
 
-// free gives back what claim took.
+// free gives back what claim took, and the memory of the request's body: no
+// attempt is under way any more.
 func (c *call) free() {
+	c.g.slabs.give(c.body)
+	c.body = nil
 	c.g.bodies.used.Add(-c.claimed)
 	c.claimed = 0
 }
@@ -59,22 +62,30 @@ func (c *call) count(n int64) bool {
 }
 
 // readBody reads at most limit bytes; length is -1 when it is not known. It
-// asks claim for memory before it takes any.
-func readBody(r io.Reader, length, limit int64, claim func(int64) bool) ([]byte, error) {
+// asks claim for memory before it takes any of mem, and returns what holds the
+// body, to be given back when the body is not used any more.
+func readBody(r io.Reader, length, limit int64, claim func(int64) bool, mem *slabs) (held *slab, b []byte, err error) {
 	if length > limit {
-		return nil, errTooLarge
+		return nil, nil, errTooLarge
 	}
+	defer func() {
+		if err != nil {
+			mem.give(held)
+			held = nil
+		}
+	}()
 	size := min(length, smallBody)
 	if length < 0 {
 		size = 4 << 10
 	}
 	if !claim(size) {
-		return nil, errNoMemory
+		return nil, nil, errNoMemory
 	}
-	b := make([]byte, 0, size)
+	held = mem.take(size)
+	b = held.b[:0:size]
 	for length < 0 || int64(len(b)) < length {
 		if int64(len(b)) > limit {
-			return nil, errTooLarge
+			return held, nil, errTooLarge
 		}
 		if len(b) == cap(b) {
 			size = min(2*int64(cap(b)), limit+1)
@@ -82,23 +93,26 @@ func readBody(r io.Reader, length, limit int64, claim func(int64) bool) ([]byte,
 				size = min(size, length)
 			}
 			if !claim(size - int64(cap(b))) {
-				return nil, errNoMemory
+				return held, nil, errNoMemory
 			}
-			b = append(make([]byte, 0, size), b...)
+			larger := mem.take(size)
+			b = append(larger.b[:0:size], b...)
+			mem.give(held)
+			held = larger
 		}
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 		switch {
 		case err == nil || length >= 0 && int64(len(b)) == length:
 		case errors.Is(err, io.EOF) && length < 0 && int64(len(b)) <= limit:
-			return b, nil
+			return held, b, nil
 		case errors.Is(err, io.EOF):
-			return nil, io.ErrUnexpectedEOF
+			return held, nil, io.ErrUnexpectedEOF
 		default:
-			return b, err
+			return held, nil, err
 		}
 	}
-	return b, nil
+	return held, b, nil
 }
 
 // leaveUnread bounds how long the server waits for the rest of a body that

@@ -88,6 +88,7 @@ type Gateway struct {
 	streams  sync.Pool // of *openai.Stream
 	retries  tokens
 	bodies   memory
+	slabs    slabs
 	inFlight atomic.Int64
 	draining atomic.Bool
 	idle     chan struct{}

@@ -20,7 +20,8 @@ var copied = [...]string{"Openai-Processing-Ms", "Openai-Version"}
 func (a *attempt) plain(ctx context.Context, resp *http.Response) verdict {
 	c := a.c
 	a.first = c.g.now()
-	body, err := readBody(resp.Body, resp.ContentLength, c.g.limits.AnswerBytes, c.count)
+	held, body, err := readBody(resp.Body, resp.ContentLength, c.g.limits.AnswerBytes, c.count, &c.g.slabs)
+	defer func() { c.g.slabs.give(held) }()
 	if errors.Is(err, errTooLarge) {
 		return a.faulty(reasonTooLarge)
 	}
@@ -39,7 +40,9 @@ func (a *attempt) plain(ctx context.Context, resp *http.Response) verdict {
 	c.settle()
 	out := body
 	if name := openai.QuoteModel(c.shown); ans.Model != c.shown {
-		out = ans.Rewrite(make([]byte, 0, len(body)+len(name)), name, false)
+		renamed := c.g.slabs.take(int64(len(body) + len(name)))
+		defer c.g.slabs.give(renamed)
+		out = ans.Rewrite(renamed.b[:0], name, false)
 	}
 	c.wrote, c.row.Status = true, http.StatusOK
 	h := a.header(resp)

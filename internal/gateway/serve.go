@@ -52,6 +52,7 @@ type call struct {
 	attempts   int
 	wrote      bool  // the client has seen a byte of the answer
 	claimed    int64 // bytes of memory for bodies
+	body       *slab // that holds the request's body
 	row        Row
 }
 
@@ -95,7 +96,8 @@ func (c *call) decode() *openai.Error {
 	if c.r.ContentLength != 0 {
 		_ = rc.SetReadDeadline(time.Now().Add(limits.BodyTime))
 	}
-	body, err := readBody(c.r.Body, c.r.ContentLength, limits.BodyBytes, c.claim)
+	held, body, err := readBody(c.r.Body, c.r.ContentLength, limits.BodyBytes, c.claim, &c.g.slabs)
+	c.body = held
 	switch {
 	case errors.Is(err, errTooLarge):
 		return openai.TooLarge(limits.BodyBytes)

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -154,8 +155,8 @@ func (e *Error) Cause() string { return e.Kind }
 
 // Send posts body to path below the base address and returns the answer's
 // header; the caller reads and closes its body, whose size is bounded. The
-// pieces must not change before the answer's body is closed. ctx cancels the
-// call at any point. Redirects are returned as they are.
+// pieces must not change before the answer's body is closed, or Send has
+// returned an error. ctx cancels the call at any point. Redirects are returned as they are.
 func (c *Client) Send(ctx context.Context, path, attempt, requestID string, client http.Header, body [][]byte) (*http.Response, error) {
 	var resp *http.Response
 	var err error
@@ -213,6 +214,7 @@ func sane(v string) bool {
 // standard calls through net/http's Transport.
 func (c *Client) standard(ctx context.Context, path string, fields []field, body [][]byte) (resp *http.Response, sent bool, err error) {
 	p := &pieces{list: body}
+	p.of = p
 	for _, b := range body {
 		p.left += int64(len(b))
 	}
@@ -224,9 +226,31 @@ func (c *Client) standard(ctx context.Context, path string, fields []field, body
 	}
 	r := (&http.Request{Method: http.MethodPost, URL: &u, Host: c.host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h, Body: p, ContentLength: p.left}).WithContext(ctx)
 	length := p.left
-	r.GetBody = func() (io.ReadCloser, error) { return &pieces{list: body, left: length}, nil }
-	resp, err = c.transport.RoundTrip(r)
-	return resp, p.read.Load(), err
+	r.GetBody = func() (io.ReadCloser, error) {
+		p.begin()
+		return &pieces{list: body, left: length, of: p}, nil
+	}
+	p.begin()
+	if resp, err = c.transport.RoundTrip(r); err != nil {
+		p.use.Wait()
+		return nil, p.read.Load(), err
+	}
+	resp.Body = &waiting{resp.Body, p}
+	return resp, true, nil
+}
+
+// waiting is the body of an answer whose Close waits until the Transport has
+// let go of the request.
+type waiting struct {
+	io.ReadCloser
+	request *pieces
+}
+
+// Close closes the body and waits.
+func (w *waiting) Close() error {
+	err := w.ReadCloser.Close()
+	w.request.use.Wait()
+	return err
 }
 
 func classify(ctx context.Context, err error, sent bool) *Error {
@@ -249,15 +273,21 @@ func classify(ctx context.Context, err error, sent bool) *Error {
 
 // pieces reads a list of byte slices and notes whether anyone began to.
 type pieces struct {
-	list [][]byte
-	at   int // in the first slice
-	left int64
-	read atomic.Bool
+	list   [][]byte
+	at     int // in the first slice
+	left   int64
+	read   atomic.Bool
+	of     *pieces // the first of those that send the same request
+	use    sync.WaitGroup
+	closed sync.Once
 }
+
+// begin counts a reader, until it closes.
+func (p *pieces) begin() { p.use.Add(1) }
 
 // Read reads the next bytes.
 func (p *pieces) Read(dst []byte) (n int, err error) {
-	p.read.Store(true)
+	p.of.read.Store(true)
 	for n < len(dst) && len(p.list) > 0 {
 		k := copy(dst[n:], p.list[0][p.at:])
 		n, p.at = n+k, p.at+k
@@ -271,8 +301,11 @@ func (p *pieces) Read(dst []byte) (n int, err error) {
 	return n, nil
 }
 
-// Close does nothing: the slices are the caller's.
-func (p *pieces) Close() error { return nil }
+// Close ends the use of the slices, which are the caller's.
+func (p *pieces) Close() error {
+	p.closed.Do(p.of.use.Done)
+	return nil
+}
 
 // ErrTooLarge reports an answer above the limit.
 var ErrTooLarge = errors.New("the answer of the provider is too large")
