@@ -194,7 +194,7 @@ func (b *Book) Restore(at time.Time, subject string, tokens int64, spend money.A
 		}
 	}
 	s := b.subjects.at(i)
-	s.roll(at)
+	s.forward(at)
 	day := dayOf(at)
 	if day < s.day {
 		tokens = 0

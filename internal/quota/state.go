@@ -49,9 +49,31 @@ func nextMonth(now time.Time) time.Time {
 	return time.Date(y, m+1, 1, 0, 0, 0, 0, time.UTC)
 }
 
-// roll starts a new day or month; a clock that steps back keeps the later one.
+// The most that a clock's step backward may keep a subject out: a bucket of
+// requests never owes more than a minute; one of tokens owes more only after
+// use far above its hold, which is forgiven beyond tokensOwed. A day that is
+// more than daysAhead before the one that is counted says that the clock was
+// wrong, and the true day begins.
+const (
+	tokensOwed = int64(time.Hour)
+	daysAhead  = 2
+)
+
+// roll starts a new day or month; a clock that steps back a little keeps the
+// later one.
 func (s *state) roll(now time.Time) {
-	day := dayOf(now)
+	at := now.UnixNano()
+	s.requestsFull = min(s.requestsFull, addUp(at, minute))
+	s.tokensFull = min(s.tokensFull, addUp(at, tokensOwed))
+	if day := dayOf(now); s.day-day > daysAhead {
+		s.day, s.tokensDay, s.spendDay, s.spendMonth = day, 0, 0, 0
+	}
+	s.forward(now)
+}
+
+// forward starts a new day or month when t is in one.
+func (s *state) forward(t time.Time) {
+	day := dayOf(t)
 	if day <= s.day {
 		return
 	}

@@ -176,3 +176,32 @@ func TestPriority_LeavesRoom(t *testing.T) {
 		})
 	}
 }
+
+// A clock that steps back neither keeps a pool closed nor its window spent.
+func TestClock_StepBackKeepsNoPoolOut(t *testing.T) {
+	a := trio()
+	a.Pools = a.Pools[:1]
+	a.Plans[0].Residency = nil
+	r := New(a.Build(), noon)
+	_, d := take(t, r, noon, ask(100*60)) // all of the window
+	r.Observe(noon, Outcome{Reservation: d.Reservation, Pool: d.Pool.ID, Served: true})
+	if got, _ := take(t, r, noon, ask(100*60)); got != Full {
+		t.Fatalf("%s, want a full pool", got)
+	}
+	before := noon.Add(-time.Hour)
+	id, d := take(t, r, before, ask(1))
+	if id != "rack" {
+		t.Fatalf("an hour before: %s", id)
+	}
+	r.Observe(before, Outcome{Reservation: d.Reservation, Pool: d.Pool.ID, Failure: FailureRateLimited, RetryAfter: time.Minute})
+	if got, _ := take(t, r, before, ask(1)); got != Full {
+		t.Fatalf("%s, want a pool that said 429", got)
+	}
+	earlier := before.Add(-24 * time.Hour)
+	if got, _ := take(t, r, earlier, ask(1)); got != Full {
+		t.Errorf("a day before that: %s, want what the provider said to be obeyed", got)
+	}
+	if got, _ := take(t, r, earlier.Add(maxRetryAfter), ask(1)); got != "rack" {
+		t.Errorf("after the longest wait: %s", got)
+	}
+}

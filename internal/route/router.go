@@ -229,10 +229,14 @@ func (p *pool) limited() bool { return p.terms.Chips > 0 || p.terms.TokensPerMin
 // roll begins a new window when the last one is over: capacity is whole
 // again, less debts, and prices are those of the start of a window.
 func (r *Router) roll(at int64) {
-	if at < r.windowEnd {
+	if at < r.windowEnd && at >= r.windowEnd-2*r.window {
 		return
 	}
 	start := at - at%r.window
+	if at < r.windowEnd { // the clock stepped back: the window that it left is over
+		r.windowEnd = start
+		r.forgive(at)
+	}
 	windows := (start-r.windowEnd)/r.window + 1
 	r.windowEnd = start + r.window
 	for i := range r.pools {
@@ -243,6 +247,17 @@ func (r *Router) roll(at int64) {
 			p.left = p.capacity
 		}
 		p.mu = p.muFirst
+	}
+}
+
+// forgive shortens waits that only a clock that has stepped back can explain.
+func (r *Router) forgive(at int64) {
+	for i := range r.pools {
+		h := &r.pools[i].health
+		h.until = min(h.until, at+int64(maxBackoff))
+		h.fullUntil = min(h.fullUntil, at+int64(maxRetryAfter))
+		h.close()
+		r.pools[i].pressure.since = min(r.pools[i].pressure.since, at)
 	}
 }
 
