@@ -95,7 +95,7 @@ func (r *Report) Of(s Status) (list []Result) {
 // criteria that the data generator claims; rules of other criteria, and what
 // they contain, do not apply.
 func (r *Rules) Check(t *Table, supported []string) *Report {
-	k := checker{rules: r, table: t, supported: map[string]bool{}, at: map[string]int{}, results: map[string]*Result{}, masks: map[string][]bool{}}
+	k := checker{rules: r, table: t, supported: map[string]bool{}, at: map[string]int{}, results: map[string]*Result{}, masks: map[string][]bool{}, missing: map[string]string{}}
 	for _, s := range supported {
 		k.supported[s] = true
 	}
@@ -120,6 +120,7 @@ type checker struct {
 	at        map[string]int
 	results   map[string]*Result
 	masks     map[string][]bool
+	missing   map[string]string // by rule: the criterion that is not claimed, or empty
 }
 
 func (k *checker) position(column string) int {
@@ -171,6 +172,7 @@ func (k *checker) judged(rule *Rule, r *Result) *Result {
 	switch keyword := rule.Keyword; {
 	case keyword == "MAY":
 		*r = Result{Rule: r.Rule, Keyword: r.Keyword, Text: r.Text, Status: NotApplicable, Why: whyMay, Check: r.Check}
+	case len(r.Parts) > 0 && rule.Requirement.Function != or: // a part that must hold fails
 	case r.Status == Failed && (strings.HasPrefix(keyword, "SHOULD") || keyword == "RECOMMENDED"):
 		r.Status = Warned
 	}
@@ -180,19 +182,21 @@ func (k *checker) judged(rule *Rule, r *Result) *Result {
 // unsupported returns a criterion of the rule, or of all rules that contain
 // it, that is not claimed.
 func (k *checker) unsupported(rule *Rule) string {
-	for _, c := range rule.Criteria {
-		if !k.supported[c] {
-			return c
-		}
+	if m, ok := k.missing[rule.ID]; ok {
+		return m
 	}
 	missing := ""
 	for _, p := range rule.parents {
-		m := k.unsupported(k.rules.byID[p])
-		if m == "" {
-			return ""
+		if missing = k.unsupported(k.rules.byID[p]); missing == "" {
+			break
 		}
-		missing = m
 	}
+	for _, c := range rule.Criteria {
+		if !k.supported[c] {
+			missing = c
+		}
+	}
+	k.missing[rule.ID] = missing
 	return missing
 }
 

@@ -178,6 +178,9 @@ func newRules(version string, list []Rule) (*Rules, error) {
 			if child == nil {
 				return nil, fmt.Errorf("%w: %s contains %s, which is not there", ErrRules, id, item)
 			}
+			if rule.Requirement.Function == or && len(child.items()) > 0 {
+				return nil, fmt.Errorf("%w: the alternative %s of %s contains rules itself", ErrRules, item, id)
+			}
 			child.parents = append(child.parents, id)
 		}
 	}
