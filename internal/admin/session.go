@@ -43,7 +43,7 @@ func (h *handler) hasSession(r *http.Request) bool {
 
 var loginTemplate = template.Must(template.New("login").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Accordo: log in</title><link rel="stylesheet" href="/static/console.css"></head>
+<title>Accordo: log in</title><link rel="icon" href="/static/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/static/console.css"></head>
 <body class="login"><main><h1>Accordo</h1>
 <form method="post" action="/login">
 <label for="token">Admin token</label>
@@ -95,7 +95,7 @@ func (h *handler) grant(w http.ResponseWriter, r *http.Request, token, to string
 		// from another program; a page that goes on by itself does.
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Refresh", "0; url="+to)
-		fmt.Fprintf(w, `<!doctype html><meta charset="utf-8"><title>Accordo</title><p><a href="%s">Go on</a></p>`, template.HTMLEscapeString(to))
+		fmt.Fprintf(w, `<!doctype html><meta charset="utf-8"><title>Accordo</title><link rel="icon" href="/static/icon.svg" type="image/svg+xml"><p><a href="%s">Go on</a></p>`, template.HTMLEscapeString(to))
 		return
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
