@@ -1,22 +1,22 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
-
-// screenshot is where the test leaves a picture of the chat for the README. It
-// is taken with the local model, which must have been fetched.
-var screenshot = flag.String("screenshot", "", "file for a picture of the console, taken with the local model")
 
 const (
 	consoleToken = "admin-token-of-the-browser-test"
@@ -31,18 +31,45 @@ type tab struct {
 	t    *testing.T
 	ctx  context.Context
 	base string
+
+	mu     sync.Mutex
+	faults []string // what the browser complained about
 }
 
 func openTab(t *testing.T, browser, base string) *tab {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.WindowSize(1280, 1100))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.WindowSize(1280, 1100),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"))
 	ctx, cancel := context.WithTimeout(context.Background(), browserTime)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	return &tab{t, ctx, base}
+	b := &tab{t: t, ctx: ctx, base: base}
+	if err := chromedp.Listen(ctx, b.watch); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// watch notes errors of scripts and what the page's policy refused.
+func (b *tab) watch(event any) {
+	fault := ""
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		fault = e.ExceptionDetails.Text + " " + e.ExceptionDetails.URL
+	case *log.EventEntryAdded:
+		// The browser logs the refusal that the visit asks for as well.
+		if e.Entry.Level == "error" && !strings.Contains(e.Entry.Text, "status of 403") {
+			fault = e.Entry.Text + " " + e.Entry.URL
+		}
+	}
+	if fault != "" {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.faults = append(b.faults, fault)
+	}
 }
 
 func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
@@ -91,12 +118,13 @@ func (b *tab) stayedHome() {
 	}
 }
 
-// upExample serves the built-in example and returns the console's address.
+// upExample serves the built-in example, with the local model where it has
+// been fetched, and returns the console's address.
 func upExample(t *testing.T) string {
 	t.Helper()
 	admin := freeAddress(t)
 	args := []string{"up", "--listen", freeAddress(t), "--admin-listen", admin, "--data", t.TempDir()}
-	if *screenshot == "" {
+	if os.Getenv("ACCORDO_ENGINE_DIR") == "" || os.Getenv("ACCORDO_WEIGHTS") == "" {
 		args = append(args, "--no-model")
 	}
 	startProcess(t, regexp.MustCompile(`Ctrl-C stops`), []string{"ACCORDO_ADMIN_TOKEN=" + consoleToken, "ACCORDO_DEMO_KEY=" + consoleKey, "HOME=" + os.Getenv("HOME")}, args...)
@@ -135,30 +163,58 @@ func TestConsole_InABrowser(t *testing.T) {
 		t.Error("no answer on screen")
 	}
 	b.stayedHome()
-	b.picture()
+	b.picture("console.png")
 	b.refusal()
-	b.burnsDown(contract)
+	b.burnsDown(contract, microUnits(panel))
 
 	for _, path := range []string{"/", "/pools", "/requests", contract, "/ledger", "/claims/S25", "/chat"} {
 		b.do(chromedp.EmulateViewport(360, 800))
 		b.open(path)
 		b.stayedHome()
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, fault := range b.faults {
+		t.Errorf("the browser says: %s", fault)
+	}
 }
 
-// picture keeps the page when a screenshot was asked for.
-func (b *tab) picture() {
+// picture keeps the page where the build's products are, and where
+// ACCORDO_SCREENSHOT_DIR says.
+func (b *tab) picture(name string) {
 	b.t.Helper()
-	if *screenshot == "" {
-		return
-	}
 	image, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if err := os.WriteFile(*screenshot, image, 0o644); err != nil {
-		b.t.Fatal(err)
+	if !bytes.HasPrefix(image, []byte("\x89PNG")) {
+		b.t.Errorf("%s is no picture: %d bytes", name, len(image))
 	}
+	folders := []string{filepath.Join("..", "..", "build")}
+	if more := os.Getenv("ACCORDO_SCREENSHOT_DIR"); more != "" {
+		folders = append(folders, more)
+	}
+	for _, dir := range folders {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			b.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), image, 0o644); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// microUnits reads an amount such as "1,234 micro-USD", or -1.
+func microUnits(text string) int {
+	m := regexp.MustCompile(`([0-9][0-9,]*) micro-USD`).FindStringSubmatch(text)
+	if m == nil {
+		return -1
+	}
+	n, err := strconv.Atoi(strings.ReplaceAll(m[1], ",", ""))
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 // refusal asks where the custom model is not rolled out.
@@ -171,12 +227,17 @@ func (b *tab) refusal() {
 	eventually(b.t, settleTime, "the panel shows the refusal", func() bool { return strings.Contains(b.text("#panel"), "HTTP 403") })
 }
 
-// burnsDown watches a contract's page while a question is asked beside it.
-func (b *tab) burnsDown(contract string) {
+// burnsDown reads a contract's page after the first answer, which cost so many
+// micro-units, and watches it while a question is asked beside it.
+func (b *tab) burnsDown(contract string, cost int) {
 	b.t.Helper()
 	b.open(contract)
 	eventually(b.t, settleTime, "the first answer is in the books", func() bool { return b.count(".counter strong") > 0 })
 	before := b.count(".counter strong")
+	// One request is rounded up, the books round down the sum of all.
+	if before != cost && before != cost-1 {
+		b.t.Errorf("the contract burnt %d micro-units, the only answer under it cost %d", before, cost)
+	}
 	status := eval[int](b, `(() => { const r = new XMLHttpRequest(); r.open("POST", "/chat/completions", false);
 		r.setRequestHeader("X-Accordo-Ask-As", "demo"); r.setRequestHeader("Content-Type", "application/json");
 		r.send(`+quotedJSON(`{"model":"openai-frontier","max_tokens":24,"messages":[{"role":"user","content":"And of Italy?"}]}`)+`); return r.status })()`)
