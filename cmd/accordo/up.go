@@ -17,6 +17,8 @@ type upCommand struct {
 	Durability  string `help:"When an outcome is safe: crash (of the process) or disk (loss of power)." enum:"crash,disk" default:"crash"`
 	TLSCert     string `name:"tls-cert" help:"Certificate for both listeners." type:"existingfile"`
 	TLSKey      string `name:"tls-key" help:"Key of the certificate." type:"existingfile"`
+	ClientCA    string `name:"client-ca" help:"Certificate authorities in PEM: the API lets in only clients with a certificate of theirs." type:"existingfile"`
+	AdminCA     string `name:"admin-client-ca" help:"The same for the console, its API and the metrics." type:"existingfile"`
 	BehindTLS   bool   `name:"behind-tls" help:"A proxy in front speaks TLS; allow plain listeners beyond loopback."`
 	NoModel     bool   `name:"no-model" help:"Do not fetch or run the local model; its pools are simulated."`
 	Weights     string `help:"Another GGUF file for the local model." type:"existingfile"`
@@ -28,7 +30,7 @@ type upCommand struct {
 func (c upCommand) Run(ctx context.Context, s streams) error {
 	return app.Up(ctx, app.UpOptions{
 		File: c.File, Listen: c.Listen, AdminListen: c.AdminListen, Data: c.Data, Durability: c.Durability,
-		TLSCert: c.TLSCert, TLSKey: c.TLSKey, BehindTLS: c.BehindTLS, NoModel: c.NoModel, Weights: c.Weights,
+		TLSCert: c.TLSCert, TLSKey: c.TLSKey, ClientCA: c.ClientCA, AdminClientCA: c.AdminCA, BehindTLS: c.BehindTLS, NoModel: c.NoModel, Weights: c.Weights,
 		CacheDir: c.CacheDir, SimInvoice: c.SimInvoice,
 		DemoKey: os.Getenv("ACCORDO_DEMO_KEY"), AdminToken: os.Getenv("ACCORDO_ADMIN_TOKEN"),
 		Version: version, Out: s.out, Progress: s.err, ModelLog: io.Discard, Log: logger(s.err),

@@ -27,6 +27,9 @@ type UpOptions struct {
 	Durability  string // crash or disk
 	TLSCert     string
 	TLSKey      string
+	// ClientCA and AdminClientCA are files of certificate authorities whose
+	// clients the API and the operator's listener let in; empty: any.
+	ClientCA, AdminClientCA string
 	// BehindTLS says that something in front ends TLS, so that a listener
 	// beyond loopback may speak plainly.
 	BehindTLS bool
@@ -58,6 +61,7 @@ func Up(ctx context.Context, o UpOptions) error {
 	if err := o.check(); err != nil {
 		return ExitError{ExitUsage, err}
 	}
+	hideMemory()
 	listeners, err := listen(o)
 	if err != nil {
 		return err
@@ -77,6 +81,9 @@ func (o *UpOptions) check() error {
 	}
 	if (o.TLSCert == "") != (o.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key go together")
+	}
+	if o.TLSCert == "" && (o.ClientCA != "" || o.AdminClientCA != "") {
+		return errors.New("client certificates need TLS: give --tls-cert and --tls-key too")
 	}
 	for _, address := range []string{o.Listen, o.AdminListen} {
 		host, _, err := net.SplitHostPort(address)
@@ -123,8 +130,15 @@ func (l listenerPair) Close() {
 func (s *server) serve(ctx context.Context, l listenerPair) error {
 	api := s.gateway.Server()
 	console := &http.Server{
-		Handler: s.adminHandler(l), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+		Handler: s.operatorHandler(l), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+	}
+	var err error
+	if api.TLSConfig, err = serverTLS(&s.o, s.o.ClientCA); err != nil {
+		return err
+	}
+	if console.TLSConfig, err = serverTLS(&s.o, s.o.AdminClientCA); err != nil {
+		return err
 	}
 	failed := make(chan error, 2)
 	start := func(h *http.Server, ln net.Listener) {
@@ -145,7 +159,6 @@ func (s *server) serve(ctx context.Context, l listenerPair) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	var err error
 	for running := true; running; {
 		select {
 		case <-hup:
@@ -158,6 +171,16 @@ func (s *server) serve(ctx context.Context, l listenerPair) error {
 	}
 	s.shutdown(api, console)
 	return err
+}
+
+// operatorHandler is the operator's listener with the check of names that a
+// plain one on loopback needs.
+func (s *server) operatorHandler(l listenerPair) http.Handler {
+	h := s.adminHandler(l)
+	if s.o.TLSCert == "" && !s.o.BehindTLS {
+		return onlyLoopbackNames(h)
+	}
+	return h
 }
 
 func (s *server) shutdown(api, console *http.Server) {

@@ -1,0 +1,12 @@
+package app
+
+import "syscall"
+
+const prSetDumpable = 4
+
+// hideMemory keeps keys and prompts out of core dumps and from other
+// processes of the same user. It works as far as the system lets it.
+func hideMemory() {
+	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
+	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, prSetDumpable, 0, 0)
+}
