@@ -175,7 +175,7 @@ func (e *exported) table(b *focus.Books, a *alliance.Alliance, d focus.Dataset, 
 		return b.Commitments(a, w)
 	case focus.BillingPeriod:
 		e.Says = "Every period is open: the books hold no close."
-		return b.Periods(a, w)
+		return b.Periods(a, w, 0)
 	case focus.InvoiceDetail:
 		e.Says = "The books hold no invoice yet, so there is no row. The columns are those of the dataset."
 		return focus.Invoices()

@@ -66,8 +66,8 @@ func (b *Books) charges(latest *alliance.Alliance, w Window) ([]charge, error) {
 	if err != nil {
 		return nil, err
 	}
-	posted := b.posted(latest, w, &list, fixedUse)
-	if err := fees(latest, w, fixedUse, posted, &list); err != nil {
+	booked := b.posted(latest, w, &list, fixedUse)
+	if err := fees(latest, w, fixedUse, booked, &list); err != nil {
 		return nil, err
 	}
 	slices.SortStableFunc(list, func(x, y charge) int { return x.from.Compare(y.from) })
@@ -201,47 +201,58 @@ func moves(c *alliance.Contract, ev contract.Event, e *ledger.Entry) bool {
 	return false
 }
 
-// posted makes charges of the entries that no request is behind, and returns
-// for which contracts and months the books hold the fee themselves.
-func (b *Books) posted(latest *alliance.Alliance, w Window, list *[]charge, uses map[feeKey]capacityUse) map[feeKey]bool {
-	known := map[feeKey]bool{}
+// clearingKind is the account on which fees and bills of capacity meet its use.
+const clearingKind = "capacity_clearing"
+
+// bookedFee is what the books hold of a contract's fixed fee in one month.
+type bookedFee struct{ fee, unused money.Amount }
+
+// posted makes charges of the entries that no request is behind. What it finds
+// of fixed fees it returns: those months need not be computed.
+func (b *Books) posted(latest *alliance.Alliance, w Window, list *[]charge, uses map[feeKey]capacityUse) map[feeKey]*bookedFee {
+	booked := map[feeKey]*bookedFee{}
 	for _, o := range b.others {
 		e := &o.entry
 		from := time.Date(int(e.Period/100), time.Month(e.Period%100), 1, 0, 0, 0, 0, time.UTC)
-		c := charge{from: from, until: from.AddDate(0, 1, 0), terms: latest, contract: latest.Contract(alliance.ContractID(e.Contract)), effective: e.Amount}
-		switch {
-		case c.contract != nil && moves(c.contract, contract.FeeAccrued, e):
-			c.category, c.billed, c.effective, c.fixed = purchaseCharge, e.Amount, 0, true
-			c.description = "Fixed fee of " + c.contract.Title
-		case c.contract != nil && moves(c.contract, contract.CapacityLost, e):
-			c.category, c.status, c.fixed = usageCharge, unused, true
-			c.description = "Unused capacity of " + c.contract.Title
-		case c.contract != nil && contract.Perishes(c.contract.Shape) && moves(c.contract, contract.Usage, e):
-			c.category, c.status, c.fixed, c.tokens = usageCharge, used, true, e.Tokens.Total()
-			c.description = "Capacity of " + c.contract.Title + " used by requests that were booked later"
-		case e.Debit.Class() == contract.Expense && e.Credit.Class() == contract.Liability:
-			c.category, c.billed, c.description = adjustment, e.Amount, e.Kind.String()
-		case e.Debit.Class() == contract.Liability && e.Credit.Class() == contract.Expense:
-			c.category, c.billed, c.effective, c.description = adjustment, -e.Amount, -e.Amount, e.Kind.String()
-		default:
+		c := charge{category: adjustment, from: from, until: from.AddDate(0, 1, 0), terms: latest, contract: latest.Contract(alliance.ContractID(e.Contract))}
+		c.billed, c.effective, c.description = e.Amount, e.Amount, "Booked as "+e.Kind.String()
+		k := feeKey{contract: e.Contract, month: from}
+		switch fixed := c.contract != nil && contract.Perishes(c.contract.Shape); {
+		case fixed && moves(c.contract, contract.FeeAccrued, e):
+			booked[k] = booked[k].add(e.Amount, 0)
 			continue
-		}
-		if c.fixed {
+		case fixed && moves(c.contract, contract.CapacityLost, e):
+			booked[k] = booked[k].add(0, e.Amount)
+			continue
+		case fixed && moves(c.contract, contract.Usage, e):
+			c.category, c.status, c.fixed, c.tokens, c.billed = usageCharge, used, true, e.Tokens.Total(), 0
+			c.description = "Capacity of " + c.contract.Title + " used by requests that were booked later"
 			c.fee = feeFrom(c.contract, from)
-		}
-		if c.fixed && c.status != used {
-			known[feeKey{contract: e.Contract, month: from}] = true
+			c.applied = []application{{contract: e.Contract, commitment: commitmentID(e.Contract, c.fee), cost: e.Amount, unit: capacityUnit(c.contract)}}
+		case e.Debit.Class() == contract.Expense && e.Credit.Kind() == clearingKind:
+			c.description = "What the bill of a pool differs by from its requests"
+		case e.Debit.Class() == contract.Expense && e.Credit.Class() == contract.Liability:
+		case e.Debit.Class() == contract.Liability && e.Credit.Class() == contract.Expense:
+			c.billed, c.effective = -e.Amount, -e.Amount
+		default: // moves within what is owed, payments, credits that roll over
+			continue
 		}
 		if from.Before(w.From) || !from.Before(w.Until) {
 			continue
 		}
-		if c.fixed && c.status == used {
-			c.applied = []application{{contract: e.Contract, commitment: commitmentID(e.Contract, c.fee), cost: e.Amount, unit: capacityUnit(c.contract)}}
+		if c.fixed {
 			uses[c.feeKey()] = uses[c.feeKey()].add(&c)
 		}
 		*list = append(*list, c)
 	}
-	return known
+	return booked
+}
+
+func (f *bookedFee) add(fee, unused money.Amount) *bookedFee {
+	if f == nil {
+		f = &bookedFee{}
+	}
+	return &bookedFee{f.fee + fee, f.unused + unused}
 }
 
 func feeFrom(c *alliance.Contract, at time.Time) string {
@@ -254,9 +265,11 @@ func feeFrom(c *alliance.Contract, at time.Time) string {
 	return c.From.String()
 }
 
-// fees accrues the fixed fees of the months that the books have not closed: a
-// purchase of what has accrued, and what of it was not used.
-func fees(a *alliance.Alliance, w Window, uses map[feeKey]capacityUse, posted map[feeKey]bool, list *[]charge) error {
+// fees makes, for each month of each fixed fee, a purchase and what of it was
+// not used: as booked where the books have closed the month, else what has
+// accrued. A booked month belongs to the window that holds its beginning.
+func fees(a *alliance.Alliance, w Window, uses map[feeKey]capacityUse, booked map[feeKey]*bookedFee, list *[]charge) error {
+	done := map[feeKey]bool{}
 	for i := range a.Contracts {
 		c := &a.Contracts[i]
 		if !contract.Perishes(c.Shape) {
@@ -265,46 +278,72 @@ func fees(a *alliance.Alliance, w Window, uses map[feeKey]capacityUse, posted ma
 		for _, f := range c.Fees {
 			end := cmp.Or(f.Until, c.Until).Time
 			for from := later(f.From.Time, w.From); from.Before(end) && from.Before(w.Until); {
-				until := earlier(month(from).AddDate(0, 1, 0), earlier(end, w.Until))
-				if !posted[feeKey{contract: string(c.ID), month: month(from)}] {
-					two, err := feeCharges(a, c, f, from, until, uses[feeKey{string(c.ID), f.From.String(), month(from)}])
+				next := earlier(month(from).AddDate(0, 1, 0), end)
+				k := feeKey{contract: string(c.ID), month: month(from)}
+				p := feePart{a: a, c: c, f: f, from: from, until: earlier(next, w.Until), use: uses[feeKey{string(c.ID), f.From.String(), month(from)}]}
+				if p.booked = booked[k]; p.booked != nil {
+					p.until = next
+				}
+				// Of a booked month one part stands for all.
+				if p.booked == nil || !done[k] && from.Equal(later(f.From.Time, month(from))) {
+					done[k] = true
+					two, err := p.charges()
 					if err != nil {
 						return err
 					}
 					*list = append(*list, two...)
 				}
-				from = until
+				from = next
 			}
 		}
 	}
 	return nil
 }
 
-func feeCharges(a *alliance.Alliance, c *alliance.Contract, f alliance.Fee, from, until time.Time, use capacityUse) ([]charge, error) {
-	alone := *c
-	alone.Fees = []alliance.Fee{f}
-	before, err := contract.FeesUpTo(&alone, from)
+// feePart is a fixed fee within one month.
+type feePart struct {
+	a           *alliance.Alliance
+	c           *alliance.Contract
+	f           alliance.Fee
+	from, until time.Time
+	use         capacityUse
+	booked      *bookedFee
+}
+
+// amounts returns what was bought and what of it was not used.
+func (p *feePart) amounts() (bought, lost money.Amount, err error) {
+	if p.booked != nil {
+		return p.booked.fee, p.booked.unused, nil
+	}
+	alone := *p.c
+	alone.Fees = []alliance.Fee{p.f}
+	before, err := contract.FeesUpTo(&alone, p.from)
+	if err != nil {
+		return 0, 0, err
+	}
+	after, err := contract.FeesUpTo(&alone, p.until)
+	return after - before, after - before - p.use.cost, err
+}
+
+func (p *feePart) charges() ([]charge, error) {
+	fee, rest, err := p.amounts()
 	if err != nil {
 		return nil, err
 	}
-	after, err := contract.FeesUpTo(&alone, until)
-	if err != nil {
-		return nil, err
-	}
-	capacity := contract.Capacity(c, from, until)
+	capacity := contract.Capacity(p.c, p.from, p.until)
 	if capacity > (1<<63-1)/contract.UseDivisor {
-		return nil, fmt.Errorf("capacity of contract %s: %w", c.ID, money.ErrRange)
+		return nil, fmt.Errorf("capacity of contract %s: %w", p.c.ID, money.ErrRange)
 	}
-	base := charge{from: from, until: until, terms: a, contract: c, fixed: true, fee: f.From.String()}
+	base := charge{from: p.from, until: p.until, terms: p.a, contract: p.c, fixed: true, fee: p.f.From.String()}
 	bought, lost := base, base
-	bought.category, bought.billed, bought.quantity = purchaseCharge, after-before, capacity*contract.UseDivisor
-	bought.description = "Fixed fee of " + c.Title
-	lost.category, lost.status, lost.effective, lost.quantity = usageCharge, unused, after-before-use.cost, max(0, capacity*contract.UseDivisor-use.micro)
-	lost.description = "Unused capacity of " + c.Title
-	if lost.effective < 0 {
+	bought.category, bought.billed, bought.quantity = purchaseCharge, fee, capacity*contract.UseDivisor
+	bought.description = "Fixed fee of " + p.c.Title
+	lost.category, lost.status, lost.effective, lost.quantity = usageCharge, unused, rest, max(0, capacity*contract.UseDivisor-p.use.micro)
+	lost.description = "Unused capacity of " + p.c.Title
+	if rest < 0 {
 		lost.note = "more was used than the fee of this time pays for at the standard rate"
 	}
-	if lost.effective == 0 && lost.quantity == 0 {
+	if rest == 0 && lost.quantity == 0 {
 		return []charge{bought}, nil
 	}
 	return []charge{bought, lost}, nil

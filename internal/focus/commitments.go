@@ -216,8 +216,8 @@ func fulfilment(interval, whole alliance.Term) string {
 }
 
 // Periods writes one row per provider and month that the books hold costs of.
-// Every period is open: the books hold no close.
-func (b *Books) Periods(latest *alliance.Alliance, w Window) (Table, error) {
+// closed is the last month that the books have closed, as YYYYMM, or 0.
+func (b *Books) Periods(latest *alliance.Alliance, w Window, closed int32) (Table, error) {
 	columns, err := Columns(BillingPeriod, V14)
 	if err != nil {
 		return Table{}, err
@@ -255,7 +255,11 @@ func (b *Books) Periods(latest *alliance.Alliance, w Window) (Table, error) {
 		out.next()
 		out.set("BillingPeriodStart", Instant(from))
 		out.set("BillingPeriodEnd", Instant(from.AddDate(0, 1, 0)))
-		out.set("BillingPeriodStatus", Text("Open"))
+		status := "Open"
+		if k.month <= closed {
+			status = "Closed"
+		}
+		out.set("BillingPeriodStatus", Text(status))
 		out.set("InvoiceIssuerName", Text(k.issuer))
 		out.set("BillingPeriodCreated", Instant(time.Unix(0, spans[k].created)))
 		out.set("BillingPeriodLastUpdated", Instant(time.Unix(0, spans[k].updated)))

@@ -185,7 +185,7 @@ func TestRows_KeepOurOwnRules(t *testing.T) {
 			t.Fatal(err)
 		}
 		ownRules(t, focus.ContractCommitment, focus.V14, &commitments)
-		periods, err := books.Periods(latest, fullTerm)
+		periods, err := books.Periods(latest, fullTerm, 202606)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -324,4 +324,88 @@ func TestBatch_RefusesBooksThatRequestsDoNotComeTo(t *testing.T) {
 		}
 	}
 	t.Fatal("the history has no cost")
+}
+
+// entry is one that no request is behind.
+func entry(debit, credit, contract string, amount money.Amount) ledger.Entry {
+	const later = ledger.Kind(200) // of a close, whatever its number
+	return ledger.Entry{Key: ledger.Key{
+		Kind: later, Debit: ledger.AccountID(debit), Credit: ledger.AccountID(credit), Asset: "USD", Contract: contract, Terms: "5ec0nd", Period: 202607,
+	}, Amount: amount, Divisor: 1}
+}
+
+func TestClose_WhatIsBookedStandsForWhatAccrues(t *testing.T) {
+	books, _, batches := gathered(t, storetest.History(storetest.Random(7), 400))
+	latest := terms(t, "5ec0nd")
+	july := focus.Window{From: day("2026-07-01"), Until: day("2026-08-01"), AsOf: day("2027-01-01")}
+	open, err := books.CostAndUsage(latest, focus.V14, july)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := sum(t, &open, map[string]string{"CommitmentDiscountId": "rack", "CommitmentDiscountStatus": "Used"}, "EffectiveCost")
+	const usedLater, fee = 40, 5_000_000
+	n, _ := used.Unscaled(6)
+	close := ledger.Batch{Sequence: uint64(len(batches) + 1), At: day("2026-08-02").UnixNano(), Entries: []ledger.Entry{
+		entry("lab/expense/compute/neo-rack", "lab/asset/capacity_clearing/neo-rack", "rack", usedLater),
+		entry("lab/asset/capacity_clearing/neo-rack", "lab/liability/accrued/neo", "rack", fee),
+		entry("lab/expense/unused_capacity/neo-rack", "lab/asset/capacity_clearing/neo-rack", "rack", fee-usedLater-money.Amount(n.Int64())),
+		entry("lab/expense/shortfall/floor", "lab/liability/payable/aws", "floor", 70),
+		entry("lab/asset/rollover_credit/floor,2026-01-01", "lab/expense/shortfall/floor", "floor", 30),
+		entry("lab/expense/unused_capacity/aws-chips", "lab/asset/capacity_clearing/aws-chips", "floor", -5),
+		entry("lab/liability/accrued/aws", "lab/expense/compute/aws-east", "floor", 9),
+		entry("lab/liability/payable/aws", "lab/asset/cash/bank", "", 1000),
+	}}
+	if err := books.Batch(&close); err != nil {
+		t.Fatal(err)
+	}
+	closed, err := books.CostAndUsage(latest, focus.V14, july)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ownRules(t, focus.CostAndUsage, focus.V14, &closed)
+	if faults, err := focus.Identity(&closed); err != nil || len(faults) > 0 {
+		t.Error(err, faults)
+	}
+	for _, row := range []struct {
+		name   string
+		where  map[string]string
+		column string
+		want   money.Amount
+	}{
+		{"the fee is the booked one", map[string]string{"CommitmentDiscountId": "rack", "ChargeCategory": "Purchase"}, "BilledCost", fee},
+		{"what was booked later counts as used", map[string]string{"CommitmentDiscountId": "rack", "CommitmentDiscountStatus": "Used"}, "EffectiveCost", money.Amount(n.Int64()) + usedLater},
+		{"the shortfall, the rest of a bill and a credit are adjustments", map[string]string{"ChargeCategory": "Adjustment"}, "BilledCost", 70 - 5 - 9},
+	} {
+		if got := sum(t, &closed, row.where, row.column); got.Cmp(focus.AmountDecimal(row.want)) != 0 {
+			t.Errorf("%s: %s, want %s", row.name, got, row.want)
+		}
+	}
+	// A window within the month does not hold the fee of the whole month.
+	late := focus.Window{From: day("2026-07-10"), Until: day("2026-08-01"), AsOf: day("2027-01-01")}
+	rest, err := books.CostAndUsage(latest, focus.V14, late)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := sum(t, &rest, map[string]string{"CommitmentDiscountId": "rack"}, "BilledCost"); got.Cmp(focus.Decimal{}) != 0 {
+		t.Errorf("the rest of the month bills %s", got)
+	}
+}
+
+func sum(t *testing.T, table *focus.Table, where map[string]string, column string) (total focus.Decimal) {
+	t.Helper()
+	for i := range table.Rows {
+		match := true
+		for name, value := range where {
+			match = match && table.At(i, name).Text == value
+		}
+		if !match {
+			continue
+		}
+		d, err := focus.ParseDecimal(table.At(i, column).Text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total = total.Add(d)
+	}
+	return total
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -115,7 +116,7 @@ func TestReplace_LeavesTheOldFileWhenWritingFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	bad := focus.Table{Columns: []focus.Column{{Name: "A", Type: focus.Number}}, Rows: [][]focus.Cell{{focus.Text("x")}}}
-	err := focusfile.Replace(name, func(w interface{ Write([]byte) (int, error) }) error { return focusfile.WriteParquet(w, &bad, nil) })
+	err := focusfile.Replace(name, func(w io.Writer) error { return focusfile.WriteParquet(w, &bad, nil) })
 	if err == nil {
 		t.Fatal("a number that is none was written")
 	}
