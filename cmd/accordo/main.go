@@ -28,6 +28,8 @@ type cli struct {
 	Ledger      ledgerCommand      `cmd:"" help:"Read the books: balances, entries, trace, verify."`
 	Contracts   contractsCommand   `cmd:"" help:"Show what each contract has burnt of its floor or capacity."`
 	Invoices    invoicesCommand    `cmd:"" help:"Import providers' invoices and close what differs from the books."`
+	Close       closeCommand       `cmd:"" help:"Close a month: accrue fees, expense unused capacity, settle floors."`
+	Record      recordCommand      `cmd:"" help:"Record what happened besides usage."`
 	Export      exportCommand      `cmd:"" help:"Write the books for other tools: FOCUS as CSV or Parquet."`
 	Story       storyCommand       `cmd:"" help:"Tell the story of the example: the articles and what became of each system they name."`
 	Claims      claimsCommand      `cmd:"" help:"Show claims with their status, source and what they contradict."`

@@ -28,6 +28,8 @@ type Contract struct {
 	HeadlineGap *money.Amount `yaml:"headline_gap,omitempty"`
 	// Floors are the promised spend per interval, without gaps over the term (spend_floor).
 	Floors []Floor `yaml:"floors,omitempty"`
+	// Rollover is the part of a paid shortfall that counts for later intervals.
+	Rollover *Rollover `yaml:"rollover,omitempty"`
 	// Fees are fixed payments per interval (take_or_pay, throughput_reservation).
 	Fees []Fee `yaml:"fees,omitempty"`
 	// Ramp is the capacity contracted from a date on; pools of the contract never add up to more.
@@ -40,6 +42,14 @@ type Floor struct {
 	Term    `yaml:",inline"`
 	Amount  money.Amount `yaml:"amount"`
 	Sourced `yaml:",inline"`
+}
+
+// Rollover says what a paid shortfall is worth in later intervals.
+type Rollover struct {
+	SharePPM int64         `yaml:"share_ppm"`     // of what is paid
+	Cap      *money.Amount `yaml:"cap,omitempty"` // most that rolls over from one interval; nil: no cap
+	Months   int64         `yaml:"months"`        // civil months after the interval until it is forfeited
+	Sourced  `yaml:",inline"`
 }
 
 // Fee is a fixed payment for one interval, due whether used or not.

@@ -2,11 +2,14 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -55,6 +58,13 @@ func ImportInvoice(ctx context.Context, w io.Writer, data string, o InvoiceOrder
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.File, err)
 	}
+	sum := sha256.Sum256(text)
+	if was, err := imported(data, hex.EncodeToString(sum[:])); err != nil || was {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "invoice %x was imported before: nothing changes\n", sum[:6])
+		}
+		return err
+	}
 	rec, err := openRecorder(ctx, data)
 	if err != nil {
 		return err
@@ -70,6 +80,19 @@ func ImportInvoice(ctx context.Context, w io.Writer, data string, o InvoiceOrder
 		return err
 	}
 	return show(w, o.JSON, batch, func(w io.Writer) error { return writeImport(w, event.InvoiceImported, len(lines), &batch, o.DryRun) })
+}
+
+// imported reports whether a fact says that the document came in already.
+func imported(data, hash string) (bool, error) {
+	dir, err := datadir.OpenReadOnly(data)
+	if err != nil {
+		return false, err
+	}
+	defer dir.Close()
+	facts, err := dir.Booked()
+	return slices.ContainsFunc(facts, func(f ledger.Fact) bool {
+		return f.InvoiceImported != nil && f.InvoiceImported.Document == hash
+	}), err
 }
 
 func writeImport(w io.Writer, v *ledger.InvoiceImported, lines int, b *ledger.Batch, dry bool) error {

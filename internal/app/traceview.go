@@ -69,7 +69,7 @@ func attemptView(a *settle.Attempt) admin.Attempt {
 		p := &a.Line.Postings[i]
 		shown := admin.Posting{Kind: p.Kind.String(), Debit: string(p.Debit), Credit: string(p.Credit), Exact: settle.Exact(p), Asset: string(p.Asset), Price: p.Price}
 		for j := range a.Entries {
-			if e := &a.Entries[j]; e.Key == p.Key {
+			if e := &a.Entries[j]; e.LineKey() == p.Key {
 				shown.Entry, shown.Total, shown.Lines = fmt.Sprintf("%d.%d", e.Batch, e.Number), e.Asset.Format(e.Amount), e.Lines
 			}
 		}

@@ -103,6 +103,32 @@ func CapacityAt(c *alliance.Contract, at time.Time) (chips, tokensPerMinute int6
 // the rest of the floor, never negative.
 func Shortfall(floor, spent money.Amount) money.Amount { return max(0, floor-spent) }
 
+// Rollover returns the part of a paid shortfall that counts for later
+// intervals, rounded down.
+func Rollover(c *alliance.Contract, paid money.Amount) money.Amount {
+	r := c.Rollover
+	if r == nil || paid <= 0 {
+		return 0
+	}
+	part, _, ok := money.Product(int64(paid), r.SharePPM).FloorDiv(PPM)
+	if !ok {
+		return 0
+	}
+	if r.Cap != nil {
+		part = min(part, int64(*r.Cap))
+	}
+	return money.Amount(part)
+}
+
+// RolloverEnds returns the instant at which what rolled over from an interval
+// is forfeited: whole civil months after its end.
+func RolloverEnds(c *alliance.Contract, f *alliance.Floor) time.Time {
+	if c.Rollover == nil {
+		return f.Until.Time
+	}
+	return f.Until.AddDate(0, int(c.Rollover.Months), 0)
+}
+
 // FeesUpTo returns the fixed fees accrued from the start of the contract to
 // an instant, by elapsed seconds, rounded down once per fee. The accrual of a
 // period is the difference of two calls, so periods add up to the fee.

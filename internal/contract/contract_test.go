@@ -51,8 +51,10 @@ func TestMarginal_FollowsTheShape(t *testing.T) {
 }
 
 func TestCapacityAt_FollowsTheRamp(t *testing.T) {
-	c := &alliance.Contract{Shape: alliance.TakeOrPay, Term: span("2026-01-01", "2027-01-01"),
-		Ramp: []alliance.RampStep{{From: day("2026-02-01"), Chips: 8}, {From: day("2026-03-01"), Chips: 24}}}
+	c := &alliance.Contract{
+		Shape: alliance.TakeOrPay, Term: span("2026-01-01", "2027-01-01"),
+		Ramp: []alliance.RampStep{{From: day("2026-02-01"), Chips: 8}, {From: day("2026-03-01"), Chips: 24}},
+	}
 	for at, want := range map[string]int64{"2025-12-31": 0, "2026-01-15": 0, "2026-02-01": 8, "2026-02-28": 8, "2026-03-01": 24, "2026-12-31": 24, "2027-01-01": 0} {
 		if got, _ := contract.CapacityAt(c, day(at).Time); got != want {
 			t.Errorf("%s: %d chips, want %d", at, got, want)
@@ -66,7 +68,8 @@ func TestCapacityAt_FollowsTheRamp(t *testing.T) {
 
 func TestIntervals_AreHalfOpen(t *testing.T) {
 	c := &alliance.Contract{Shape: alliance.SpendFloor, Term: span("2026-01-01", "2028-01-01"), Floors: []alliance.Floor{
-		{Term: span("2026-01-01", "2027-01-01"), Amount: 1}, {Term: span("2027-01-01", "2028-01-01"), Amount: 2}}}
+		{Term: span("2026-01-01", "2027-01-01"), Amount: 1}, {Term: span("2027-01-01", "2028-01-01"), Amount: 2},
+	}}
 	for at, want := range map[string]money.Amount{"2025-12-31": 0, "2026-01-01": 1, "2026-12-31": 1, "2027-01-01": 2, "2028-01-01": 0} {
 		f, ok := contract.FloorAt(c, day(at).Time)
 		if ok != (want > 0) || f.Amount != want {
@@ -83,15 +86,21 @@ func TestStandardRate_FullUseCostsTheFee(t *testing.T) {
 		name string
 		c    alliance.Contract
 	}{
-		{"take or pay over a ramp", alliance.Contract{Shape: alliance.TakeOrPay, Term: span("2026-01-01", "2027-01-01"),
+		{"take or pay over a ramp", alliance.Contract{
+			Shape: alliance.TakeOrPay, Term: span("2026-01-01", "2027-01-01"),
 			Fees: []alliance.Fee{{Term: span("2026-01-01", "2027-01-01"), Amount: 1_234_567_891_234}},
-			Ramp: []alliance.RampStep{{From: day("2026-01-01"), Chips: 7}, {From: day("2026-05-01"), Chips: 640}}}},
-		{"half a million chips for a year", alliance.Contract{Shape: alliance.TakeOrPay, Term: span("2026-01-01", "2027-01-01"),
+			Ramp: []alliance.RampStep{{From: day("2026-01-01"), Chips: 7}, {From: day("2026-05-01"), Chips: 640}},
+		}},
+		{"half a million chips for a year", alliance.Contract{
+			Shape: alliance.TakeOrPay, Term: span("2026-01-01", "2027-01-01"),
 			Fees: []alliance.Fee{{Term: span("2026-01-01", "2027-01-01"), Amount: 19_000_000_000 * money.Micro}},
-			Ramp: []alliance.RampStep{{From: day("2026-01-01"), Chips: 500_000}}}},
-		{"a throughput reservation", alliance.Contract{Shape: alliance.ThroughputReserved, Term: span("2026-01-01", "2027-01-01"),
+			Ramp: []alliance.RampStep{{From: day("2026-01-01"), Chips: 500_000}},
+		}},
+		{"a throughput reservation", alliance.Contract{
+			Shape: alliance.ThroughputReserved, Term: span("2026-01-01", "2027-01-01"),
 			Fees: []alliance.Fee{{Term: span("2026-01-01", "2026-02-01"), Amount: 4_321 * money.Micro}},
-			Ramp: []alliance.RampStep{{From: day("2026-01-01"), TokensPerMinute: 60_000}}}},
+			Ramp: []alliance.RampStep{{From: day("2026-01-01"), TokensPerMinute: 60_000}},
+		}},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -155,7 +164,8 @@ func TestUse_OfAReservationWeighsCachedInputApart(t *testing.T) {
 
 func TestFees_AccrueToTheWholeFee(t *testing.T) {
 	c := &alliance.Contract{Shape: alliance.TakeOrPay, Term: span("2026-01-01", "2028-01-01"), Fees: []alliance.Fee{
-		{Term: span("2026-01-01", "2027-01-01"), Amount: 1_000_000_007}, {Term: span("2027-01-01", "2028-01-01"), Amount: 999}}}
+		{Term: span("2026-01-01", "2027-01-01"), Amount: 1_000_000_007}, {Term: span("2027-01-01", "2028-01-01"), Amount: 999},
+	}}
 	var sum, last money.Amount
 	for m := day("2025-12-01").Time; m.Before(day("2028-03-01").Time); m = m.AddDate(0, 1, 0) {
 		next, err := contract.FeesUpTo(c, m)

@@ -124,6 +124,8 @@ type Book struct {
 	// What the posted facts say beyond their entries.
 	closedMonth int32 // YYYYMM, 0 for none
 	invoices    []*InvoiceImported
+	billedPools map[poolMonth]bool
+	waived      map[waiver]bool
 	closed      map[uint64]*SuspenseClosed // by outcome
 	writtenOff  map[uint64]bool            // outcomes whose missing line was accepted
 
@@ -176,6 +178,7 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 		balances: make(map[AccountID]Balance, len(s.Balances)), carries: make(map[CarryKey]int64, len(s.Carries)),
 		periods: make(map[periodKey]money.Amount, len(s.Periods)), suspended: make(map[uint64]struct{}, len(s.Suspended)),
 		differences: map[string]Entry{}, closed: map[uint64]*SuspenseClosed{}, writtenOff: map[uint64]bool{},
+		billedPools: map[poolMonth]bool{}, waived: map[waiver]bool{},
 		open: make(map[uint64]OpenIntent, len(s.Open)), terms: map[string]*Terms{},
 		flows: map[flowKey]*postedFlow{}, slots: map[Key]*slot{},
 	}
@@ -315,6 +318,7 @@ func (b *Book) flow(in *record.Intent, at int64) (*postedFlow, error) {
 		return nil, err
 	}
 	f := &postedFlow{flow: t.flow(in, at)}
+	b.relocate(f.flow)
 	for i := range f.served {
 		f.slots = append(f.slots, b.slot(f.served[i].key, f.served[i].divisor))
 	}

@@ -28,9 +28,15 @@ const (
 	Opening    Kind = 8  // a floor that came into the books or was amended
 	Invoice    Kind = 9  // accrued cost that a provider's invoice agrees with
 	Difference Kind = 10 // between an invoice and the books, and what came of it
+	Fee        Kind = 11 // a month's part of a fixed fee, or a bill by the chip-second
+	Unused     Kind = 12 // fixed capacity that was paid and not used
+	Shortfall  Kind = 13 // what a floor was missed by
+	Lapse      Kind = 14 // open commitment that ended with its interval
+	Rollover   Kind = 15 // part of a paid shortfall that counts later, and its use
+	Forfeiture Kind = 16 // credit that expired
 )
 
-var kindNames = [...]string{"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening", "invoice", "difference"}
+var kindNames = [...]string{"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening", "invoice", "difference", "fee", "unused", "shortfall", "lapse", "rollover", "forfeiture"}
 
 // String names the kind.
 func (k Kind) String() string {

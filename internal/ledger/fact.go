@@ -26,6 +26,9 @@ type Event struct {
 	SuspenseClosed   *SuspenseClosed   `json:"suspense_closed,omitempty"`
 	InvoiceImported  *InvoiceImported  `json:"invoice_imported,omitempty"`
 	DifferenceClosed *DifferenceClosed `json:"difference_closed,omitempty"`
+	PoolBilled       *PoolBilled       `json:"pool_billed,omitempty"`
+	ShortfallWaived  *ShortfallWaived  `json:"shortfall_waived,omitempty"`
+	MonthClosed      *MonthClosed      `json:"month_closed,omitempty"`
 }
 
 // The ways in which suspense is closed.
@@ -71,6 +74,15 @@ func (e *Event) Check() error {
 	}
 	if e.InvoiceImported != nil {
 		set, err = set+1, e.InvoiceImported.check()
+	}
+	if e.PoolBilled != nil {
+		set, err = set+1, e.PoolBilled.check()
+	}
+	if e.ShortfallWaived != nil {
+		set, err = set+1, e.ShortfallWaived.check()
+	}
+	if e.MonthClosed != nil {
+		set, err = set+1, e.MonthClosed.check()
 	}
 	if e.DifferenceClosed != nil {
 		set, err = set+1, e.DifferenceClosed.check()

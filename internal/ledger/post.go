@@ -335,10 +335,10 @@ func (p *posting) openings(retiring []unrounded) ([]Entry, error) {
 				}
 				mark := p.step.Head.Last
 				list = append(list, Entry{
-					Key: Key{
+					Key: p.b.place(Key{
 						Kind: Opening, Debit: debit, Credit: credit, Asset: commitAsset(t, c), Contract: string(c.ID),
 						Terms: t.Hash, Period: int32(f.From.Year()*100 + int(f.From.Month())),
-					},
+					}),
 					Amount: f.Amount - booked, Divisor: 1, First: mark, Last: mark,
 					From: f.From.UnixNano(), Until: f.From.UnixNano(), Digest: sha256.Sum256(nil),
 				})

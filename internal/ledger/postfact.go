@@ -54,6 +54,13 @@ func (b *Book) recall(f *Fact) {
 	switch {
 	case f.SuspenseClosed != nil:
 		b.closed[f.SuspenseClosed.Outcome] = f.SuspenseClosed
+	case f.PoolBilled != nil:
+		b.billedPools[poolMonth{f.PoolBilled.Pool, f.PoolBilled.Month}] = true
+	case f.ShortfallWaived != nil:
+		b.waived[waiver{f.ShortfallWaived.Contract, f.ShortfallWaived.From}] = true
+	case f.MonthClosed != nil:
+		b.closedMonth = f.MonthClosed.Month
+		clear(b.flows) // requests of the month are booked in the next one now
 	case f.InvoiceImported != nil:
 		b.invoices = append(b.invoices, f.InvoiceImported)
 	case f.DifferenceClosed != nil && f.DifferenceClosed.By == Accepted:
@@ -94,6 +101,7 @@ type factPosting struct {
 	fact     *Fact
 	evidence Evidence
 	list     []unrounded
+	taken    map[AccountID]money.Amount // of rollover credits, by this close
 }
 
 func (p *factPosting) event() error {
@@ -104,6 +112,12 @@ func (p *factPosting) event() error {
 		return p.importInvoice(ev.InvoiceImported)
 	case ev.DifferenceClosed != nil:
 		return p.closeDifference(ev.DifferenceClosed)
+	case ev.PoolBilled != nil:
+		return p.billPool(ev.PoolBilled)
+	case ev.ShortfallWaived != nil:
+		return p.waive(ev.ShortfallWaived)
+	case ev.MonthClosed != nil:
+		return p.closeMonth(ev.MonthClosed)
 	}
 	return refuse("this version does not know the event")
 }
@@ -166,6 +180,7 @@ type citation struct {
 // add makes an entry of its own for one attempt. It has no line of the
 // journal: the fact decides its amount.
 func (p *factPosting) add(k Key, divisor int64, n money.Wide, u usage.Vector, c citation) {
+	k = p.b.place(k)
 	p.b.buf = appendLine(p.b.buf[:0], c.intent, c.outcome, c.attempt, u, n)
 	p.list = append(p.list, unrounded{Entry{
 		Key: k, Divisor: divisor, Tokens: u, First: c.outcome, Last: c.outcome, From: c.at, Until: c.at, Digest: sha256.Sum256(p.b.buf),

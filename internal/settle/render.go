@@ -135,7 +135,7 @@ func writeLine(w io.Writer, a *Attempt) error {
 			p := &a.Line.Postings[i]
 			place, of := a.State, ""
 			for j := range a.Entries {
-				if e := &a.Entries[j]; e.Key == p.Key {
+				if e := &a.Entries[j]; e.LineKey() == p.Key {
 					place, of = fmt.Sprintf("%d.%d", e.Batch, e.Number), fmt.Sprintf("%s, %d lines", e.Asset.Format(e.Amount), e.Lines)
 				}
 			}

@@ -143,7 +143,7 @@ func (f *finder) located(l ledger.Located) error {
 	a.State = Posted
 	for _, p := range a.Line.Postings {
 		for n := range b.Entries {
-			if b.Entries[n].Key == p.Key {
+			if b.Entries[n].LineKey() == p.Key {
 				a.Entries = append(a.Entries, Placed{Batch: b.Sequence, Number: n + 1, At: b.At, Entry: b.Entries[n]})
 			}
 		}
@@ -227,7 +227,7 @@ func Lines(ctx context.Context, records Records, terms TermsFunc, e *ledger.Entr
 	if err != nil {
 		return nil, errors.Join(err, ctx.Err())
 	}
-	if sum := ledger.SumOf(e.Key, lines); sum.Digest != e.Digest && e.Lines > 0 {
+	if sum := ledger.SumOf(e.LineKey(), lines); sum.Digest != e.Digest && e.Lines > 0 {
 		return lines, fmt.Errorf("the journal does not come to the entry: it has %d lines and %v tokens, the entry %d and %v: run accordo ledger verify", sum.Lines, sum.Tokens.Total(), e.Lines, e.Tokens.Total())
 	}
 	return lines, ctx.Err()
@@ -249,7 +249,7 @@ func matching(outcomes []record.Record, intents map[uint64]*record.Record, cache
 			return nil, err
 		}
 		for j := range line.Postings {
-			if line.Postings[j].Key == e.Key {
+			if line.Postings[j].Key == e.LineKey() {
 				lines = append(lines, line)
 				break
 			}

@@ -40,6 +40,24 @@ func (c *checker) contracts() {
 			c.foreign(k, "ramp", len(k.Ramp), "spend_floor, take_or_pay or throughput_reservation")
 		}
 		c.ramp(k)
+		c.rollover(k)
+	}
+}
+
+// rollover checks the clause of a floor.
+func (c *checker) rollover(k *alliance.Contract) {
+	r := k.Rollover
+	if r == nil {
+		return
+	}
+	if k.Shape != alliance.SpendFloor {
+		c.log.add(c.at(k, "rollover"), fmt.Sprintf("contract %s: a %s contract has no shortfall that could roll over", k.ID, k.Shape), "shape: spend_floor, or take rollover out")
+	}
+	if r.SharePPM < 1 || r.SharePPM > 1_000_000 {
+		c.log.add(c.at(r, "share_ppm"), fmt.Sprintf("contract %s: %d is no share of what is paid", k.ID, r.SharePPM), "share_ppm: from 1 to 1_000_000")
+	}
+	if r.Months < 1 || r.Months > 120 {
+		c.log.add(c.at(r, "months"), fmt.Sprintf("contract %s: a rollover is forfeited after %d months", k.ID, r.Months), "months: from 1 to 120")
 	}
 }
 

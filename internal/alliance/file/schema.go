@@ -65,6 +65,7 @@ func rules() map[string]rule {
 		"Contract.headline_gap": {negative: true}, "Contract.claim": opt(claim),
 		"Floor.from": req, "Floor.until": req, "Floor.amount": req, "Floor.claim": opt(claim),
 		"Fee.from": req, "Fee.until": req, "Fee.amount": req, "Fee.claim": opt(claim),
+		"Rollover.share_ppm": req, "Rollover.months": req, "Rollover.claim": opt(claim),
 		"RampStep.from": req, "RampStep.claim": opt(claim),
 
 		"Chip.id": req, "Chip.name": req, "Chip.vendor": ref(party), "Chip.claim": opt(claim),
