@@ -124,7 +124,7 @@ func contextUntil(done <-chan struct{}) (context.Context, context.CancelFunc) {
 }
 
 // waitFor asks until it holds.
-func waitFor(t *testing.T, holds func() bool) {
+func waitFor(t testing.TB, holds func() bool) {
 	t.Helper()
 	for range 3000 {
 		if holds() {
