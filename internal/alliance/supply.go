@@ -13,6 +13,7 @@ const (
 	SpendFloor         Shape = "spend_floor"            // S1: usage at contract price plus shortfall to the floor
 	TakeOrPay          Shape = "take_or_pay"            // S3: a fixed fee for capacity delivered by a ramp
 	ThroughputReserved Shape = "throughput_reservation" // S4: a fixed fee for tokens per minute of a model
+	PrepaidCredit      Shape = "prepaid_credit"         // S5: paid at the start of an interval, drawn at the price book, forfeited at its end
 )
 
 // Contract is a compute commitment in force.
@@ -26,7 +27,8 @@ type Contract struct {
 	Headline *money.Amount `yaml:"headline,omitempty"`
 	// HeadlineGap documents a known difference between the headline and the floors.
 	HeadlineGap *money.Amount `yaml:"headline_gap,omitempty"`
-	// Floors are the promised spend per interval, without gaps over the term (spend_floor).
+	// Floors are the promised spend per interval, without gaps over the term
+	// (spend_floor), or what is paid ahead for each interval (prepaid_credit).
 	Floors []Floor `yaml:"floors,omitempty"`
 	// Rollover is the part of a paid shortfall that counts for later intervals.
 	Rollover *Rollover `yaml:"rollover,omitempty"`
@@ -147,6 +149,12 @@ type Endpoint struct {
 	// Secret names the environment variable (prefix ACCORDO_SECRET_) or the
 	// file ("file:/path") that holds the credential; empty: none is sent.
 	Secret string `yaml:"secret,omitempty"`
+	// CA is a file of certificate authorities in PEM that the provider's
+	// certificate must come from; empty: the system's. ClientCert and
+	// ClientKey are files of the certificate to show to it.
+	CA         string `yaml:"ca,omitempty"`
+	ClientCert string `yaml:"client_cert,omitempty"`
+	ClientKey  string `yaml:"client_key,omitempty"`
 	// Timeouts; a zero takes the default named in gateway.
 	FirstTokenMS    int64 `yaml:"first_token_ms,omitempty"`
 	BetweenTokensMS int64 `yaml:"between_tokens_ms,omitempty"`

@@ -18,10 +18,13 @@ const PPM = 1_000_000
 
 // MarginalPPM returns the share of the price that one more request costs, in
 // parts per million. lambdaPPM is the shadow price of the contract's floor,
-// in [0, PPM]; values outside are taken as the nearest end.
+// in [0, PPM]; values outside are taken as the nearest end. Of a prepaid
+// credit it is the part that would be forfeited: the credit's own shadow
+// price nu is PPM less lambda, 0 while a surplus runs towards its expiry, and
+// the whole price once the credit is used up.
 func MarginalPPM(s alliance.Shape, lambdaPPM int64) int64 {
 	switch s {
-	case alliance.SpendFloor:
+	case alliance.SpendFloor, alliance.PrepaidCredit:
 		return PPM - min(max(lambdaPPM, 0), PPM)
 	case alliance.TakeOrPay, alliance.ThroughputReserved:
 		return 0
@@ -39,9 +42,11 @@ func Perishes(s alliance.Shape) bool {
 	return false
 }
 
-// HasFloor reports whether the shape promises a spend, so that it has a
-// shadow price lambda and a commitment that burns down.
-func HasFloor(s alliance.Shape) bool { return s == alliance.SpendFloor }
+// HasFloor reports whether the shape promises a spend or has it paid ahead,
+// so that it has a shadow price lambda and a commitment that burns down.
+func HasFloor(s alliance.Shape) bool {
+	return s == alliance.SpendFloor || s == alliance.PrepaidCredit
+}
 
 // Check returns why the fields of c do not fit its shape, or nil.
 func Check(c *alliance.Contract) error {
@@ -50,9 +55,9 @@ func Check(c *alliance.Contract) error {
 		if len(c.Floors) > 0 || len(c.Fees) > 0 {
 			return fmt.Errorf("contract %s is %s but has floors or fees: remove them or change the shape", c.ID, c.Shape)
 		}
-	case alliance.SpendFloor:
+	case alliance.SpendFloor, alliance.PrepaidCredit:
 		if len(c.Fees) > 0 {
-			return fmt.Errorf("contract %s is %s but has fees: a spend floor has floors", c.ID, c.Shape)
+			return fmt.Errorf("contract %s is %s but has fees: it has floors", c.ID, c.Shape)
 		}
 	case alliance.TakeOrPay, alliance.ThroughputReserved:
 		if len(c.Floors) > 0 {

@@ -38,6 +38,8 @@ func TestMarginal_FollowsTheShape(t *testing.T) {
 		{"a floor on the edge is between", alliance.SpendFloor, 250_000, 750_000},
 		{"a shadow price above one is one", alliance.SpendFloor, 2_000_000, 0},
 		{"a shadow price below zero is zero", alliance.SpendFloor, -1, 1_000_000},
+		{"credit that will be forfeited is free", alliance.PrepaidCredit, 1_000_000, 0},
+		{"credit that is used up is its price", alliance.PrepaidCredit, 0, 1_000_000},
 		{"a fixed fee is sunk", alliance.TakeOrPay, 0, 0},
 		{"a reservation is sunk", alliance.ThroughputReserved, 0, 0},
 	}

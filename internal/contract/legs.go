@@ -12,6 +12,9 @@ const (
 	CapacityLost Event = 3 // an interval ended with capacity unused
 	FloorMissed  Event = 4 // an interval ended below its floor
 	FloorOpened  Event = 5 // an interval with a floor came into the books
+	CreditBought Event = 6 // an interval of a prepaid credit began
+	CreditEnded  Event = 7 // it ended with credit unused
+	CreditPassed Event = 8 // a month ended with more used than was paid ahead
 )
 
 // Class is the class of an account.
@@ -70,6 +73,8 @@ var (
 	compute     = Account{Expense, "compute", OfPool}
 	unused      = Account{Expense, "unused_capacity", OfPool}
 	shortfall   = Account{Expense, "shortfall", OfContract}
+	prepaid     = Account{Asset, "prepaid", OfInterval}
+	forfeiture  = Account{Expense, "forfeiture", OfContract}
 	clearing    = Account{Asset, "capacity_clearing", OfPool}
 	accrued     = Account{Liability, "accrued", OfProvider}
 	payable     = Account{Liability, "payable", OfProvider}
@@ -99,6 +104,19 @@ func Legs(c *alliance.Contract, billing alliance.Billing, ev Event) []Leg {
 			return []Leg{{commitOpen, commitFloor, AtFloor}}
 		case FloorMissed:
 			return []Leg{{shortfall, payable, AtRest}, {commitLost, commitOpen, AtRest}}
+		}
+	case alliance.PrepaidCredit:
+		switch ev {
+		case Usage:
+			return []Leg{{compute, prepaid, AtPrice}, {commitUsed, commitOpen, AtCommitment}}
+		case FloorOpened:
+			return []Leg{{commitOpen, commitFloor, AtFloor}}
+		case CreditBought:
+			return []Leg{{prepaid, payable, AtFloor}}
+		case CreditEnded:
+			return []Leg{{forfeiture, prepaid, AtRest}, {commitLost, commitOpen, AtRest}}
+		case CreditPassed:
+			return []Leg{{prepaid, accrued, AtRest}}
 		}
 	case alliance.TakeOrPay, alliance.ThroughputReserved:
 		switch ev {

@@ -147,6 +147,9 @@ func (p *factPosting) closeMonth(m *MonthClosed) error {
 			}
 		}
 		mp.expire(c)
+		for j := range c.Floors {
+			mp.credit(c, &c.Floors[j])
+		}
 	}
 	mp.unused(fees)
 	return nil
@@ -296,25 +299,21 @@ func (p *monthPosting) unused(fees map[AccountID]money.Amount) {
 // owed unless it was waived, less what rolled over from earlier intervals;
 // a share of what is paid rolls over.
 func (p *monthPosting) endFloor(c *alliance.Contract, f *alliance.Floor) {
-	id := string(c.ID)
-	for _, leg := range contract.Legs(c, "", contract.FloorOpened) {
-		debit, credit := interval(p.t, leg.Debit, c, *f), interval(p.t, leg.Credit, c, *f)
-		booked := -p.b.balances[credit].Amount
-		open := p.b.balances[debit].Amount + f.Amount - booked
-		if booked == 0 {
-			p.post(Opening, debit, credit, commitAsset(p.t, c), id, f.Amount)
-		}
-		if open <= 0 {
+	missed := contract.Legs(c, "", contract.FloorMissed)
+	if len(missed) == 0 {
+		return
+	}
+	id, open := string(c.ID), p.open(c, f)
+	if open <= 0 {
+		return
+	}
+	for _, leg := range missed {
+		if leg.Debit.Class == contract.Memo {
+			p.post(Lapse, interval(p.t, leg.Debit, c, *f), interval(p.t, leg.Credit, c, *f), commitAsset(p.t, c), id, open)
 			continue
 		}
-		for _, leg := range contract.Legs(c, "", contract.FloorMissed) {
-			if leg.Debit.Class == contract.Memo {
-				p.post(Lapse, interval(p.t, leg.Debit, c, *f), debit, commitAsset(p.t, c), id, open)
-				continue
-			}
-			if !p.b.waived[waiver{id, f.From.String()}] {
-				p.shortfall(c, f, leg, open)
-			}
+		if !p.b.waived[waiver{id, f.From.String()}] {
+			p.shortfall(c, f, leg, open)
 		}
 	}
 }
@@ -333,6 +332,66 @@ func (p *monthPosting) shortfall(c *alliance.Contract, f *alliance.Floor, leg co
 	}
 	p.post(Shortfall, expense, p.of(leg.Credit, c, ""), p.currency(), id, owed)
 	p.post(Rollover, p.account(contract.Asset, "rollover_credit", id, f.From.String()), expense, p.currency(), id, contract.Rollover(c, owed))
+}
+
+// credit settles one interval of a prepaid credit: it is bought in its first
+// month, use beyond it is owed at each close, and what is left at its end is
+// forfeited. Intervals that had begun when the books did are bought at the
+// first close.
+func (p *monthPosting) credit(c *alliance.Contract, f *alliance.Floor) {
+	id := string(c.ID)
+	bought := !f.From.Before(p.start) && f.From.Before(p.end) || p.b.closedMonth == 0 && f.From.Before(p.start) && f.Until.After(p.start)
+	var left money.Amount
+	for _, leg := range contract.Legs(c, "", contract.CreditBought) {
+		account := interval(p.t, leg.Debit, c, *f)
+		left = p.upTo(account)
+		if bought {
+			left += f.Amount
+			p.post(Prepayment, account, p.of(leg.Credit, c, ""), p.currency(), id, f.Amount)
+		}
+	}
+	if left < 0 {
+		for _, leg := range contract.Legs(c, "", contract.CreditPassed) {
+			p.post(Overage, interval(p.t, leg.Debit, c, *f), p.of(leg.Credit, c, ""), p.currency(), id, -left)
+		}
+	}
+	if f.Until.After(p.end) || !f.Until.After(p.start) {
+		return
+	}
+	for _, leg := range contract.Legs(c, "", contract.CreditEnded) {
+		credit := interval(p.t, leg.Credit, c, *f)
+		if leg.Debit.Class != contract.Memo {
+			p.post(Forfeiture, p.of(leg.Debit, c, ""), credit, p.currency(), id, max(left, 0))
+			continue
+		}
+		if open := p.open(c, f); open > 0 {
+			p.post(Lapse, interval(p.t, leg.Debit, c, *f), credit, commitAsset(p.t, c), id, open)
+		}
+	}
+}
+
+// upTo is what an account holds by the entries of months up to this one.
+func (p *monthPosting) upTo(a AccountID) (sum money.Amount) {
+	for k, v := range p.b.periods {
+		if k.account == a && k.period <= p.month {
+			sum += v
+		}
+	}
+	return sum
+}
+
+// open returns what is open of a floor's interval, which comes into the books
+// now if nothing has used it.
+func (p *monthPosting) open(c *alliance.Contract, f *alliance.Floor) (open money.Amount) {
+	for _, leg := range contract.Legs(c, "", contract.FloorOpened) {
+		debit, credit := interval(p.t, leg.Debit, c, *f), interval(p.t, leg.Credit, c, *f)
+		booked := -p.b.balances[credit].Amount
+		open = p.b.balances[debit].Amount + f.Amount - booked
+		if booked == 0 {
+			p.post(Opening, debit, credit, commitAsset(p.t, c), string(c.ID), f.Amount)
+		}
+	}
+	return open
 }
 
 // rolled remembers what this close takes from a credit, so that the same

@@ -34,9 +34,11 @@ const (
 	Lapse      Kind = 14 // open commitment that ended with its interval
 	Rollover   Kind = 15 // part of a paid shortfall that counts later, and its use
 	Forfeiture Kind = 16 // credit that expired
+	Prepayment Kind = 17 // credit that was paid ahead
+	Overage    Kind = 18 // use beyond what was paid ahead
 )
 
-var kindNames = [...]string{"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening", "invoice", "difference", "fee", "unused", "shortfall", "lapse", "rollover", "forfeiture"}
+var kindNames = [...]string{"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening", "invoice", "difference", "fee", "unused", "shortfall", "lapse", "rollover", "forfeiture", "prepayment", "overage"}
 
 // String names the kind.
 func (k Kind) String() string {

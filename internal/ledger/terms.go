@@ -210,7 +210,18 @@ func (r *resolver) leg(leg contract.Leg, rates alliance.Rates) {
 	id := string(r.contract.ID)
 	switch leg.Basis {
 	case contract.AtPrice:
-		r.add(Key{Kind: Cost, Debit: ref(leg.Debit), Credit: ref(leg.Credit), Asset: r.currency(), Price: r.in.CostPrice, Contract: id},
+		credit := ref(leg.Credit)
+		if leg.Credit.Of == contract.OfInterval {
+			floor, ok := contract.FloorAt(r.contract, r.at)
+			if !ok { // outside its credits the contract is metered
+				r.outside(floorTerms(r.contract))
+				credit = r.account(contract.Liability, "accrued", r.provider)
+			} else {
+				r.narrow(floor.Term)
+				credit = interval(r.t, leg.Credit, r.contract, floor)
+			}
+		}
+		r.add(Key{Kind: Cost, Debit: ref(leg.Debit), Credit: credit, Asset: r.currency(), Price: r.in.CostPrice, Contract: id},
 			rule{basis: byRates, divisor: rating.Divisor, rates: rates})
 	case contract.AtCommitment:
 		floor, ok := contract.FloorAt(r.contract, r.at)

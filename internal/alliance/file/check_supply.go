@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/money"
@@ -28,15 +29,18 @@ func (c *checker) contracts() {
 			fees = append(fees, interval{k.Fees[j].Term, k.Fees[j].Amount, &k.Fees[j]})
 		}
 		switch k.Shape {
-		case alliance.SpendFloor:
+		case alliance.SpendFloor, alliance.PrepaidCredit:
 			c.intervals(k, "floors", floors)
 			c.foreign(k, "fees", len(fees), "take_or_pay or throughput_reservation")
 		case alliance.TakeOrPay, alliance.ThroughputReserved:
 			c.intervals(k, "fees", fees)
-			c.foreign(k, "floors", len(floors), "spend_floor")
+			c.foreign(k, "floors", len(floors), "spend_floor or prepaid_credit")
 		case alliance.PayPerUse:
-			c.foreign(k, "floors", len(floors), "spend_floor")
+			c.foreign(k, "floors", len(floors), "spend_floor or prepaid_credit")
 			c.foreign(k, "fees", len(fees), "take_or_pay or throughput_reservation")
+			c.foreign(k, "ramp", len(k.Ramp), "spend_floor, take_or_pay or throughput_reservation")
+		}
+		if k.Shape == alliance.PrepaidCredit {
 			c.foreign(k, "ramp", len(k.Ramp), "spend_floor, take_or_pay or throughput_reservation")
 		}
 		c.ramp(k)
@@ -215,6 +219,8 @@ func (c *checker) billing(p *alliance.Pool, k *alliance.Contract) {
 		c.log.add(c.at(p, "billed_by"), fmt.Sprintf("pool %s is billed by %s, but contract %s is a %s", p.ID, p.BilledBy, k.ID, k.Shape), remedy)
 	}
 	switch {
+	case k.Shape == alliance.PrepaidCredit && p.BilledBy == alliance.BilledByChipSecond:
+		c.log.add(c.at(p, "billed_by"), fmt.Sprintf("pool %s draws on the prepaid_credit %s by the chip-second: a credit is drawn at prices of tokens", p.ID, k.ID), "billed_by: token")
 	case k.Shape == alliance.TakeOrPay && p.Chips == 0:
 		c.log.add(c.at(p, "chips"), fmt.Sprintf("pool %s of the take_or_pay contract %s has no chips", p.ID, k.ID), "chip: and chips: with the number")
 	case k.Shape == alliance.ThroughputReserved && p.TokensPerMinute == 0:
@@ -251,6 +257,16 @@ func (c *checker) endpoint(p *alliance.Pool) {
 	}
 	if e.URL == standIn && e.Secret != "" {
 		c.log.add(c.at(e, "secret"), fmt.Sprintf("pool %s would send its secret nowhere", p.ID), "take secret out, or a real address")
+	}
+	if (e.ClientCert == "") != (e.ClientKey == "") {
+		field := "client_cert"
+		if e.ClientCert == "" {
+			field = "client_key"
+		}
+		c.log.add(c.at(e, field), fmt.Sprintf("pool %s: a certificate needs its key and a key its certificate", p.ID), "client_cert and client_key together")
+	}
+	if e.CA+e.ClientCert+e.ClientKey != "" && strings.HasPrefix(e.URL, "http:") {
+		c.log.add(c.at(e, "url"), fmt.Sprintf("pool %s has certificates, but its address has no TLS", p.ID), "https:")
 	}
 	if e.TotalMS > 0 && max(e.FirstTokenMS, e.BetweenTokensMS) > e.TotalMS {
 		c.log.add(c.at(e, "total_ms"), fmt.Sprintf("pool %s: total_ms %d is shorter than another timeout", p.ID, e.TotalMS), "total_ms: the longest of the three")

@@ -61,7 +61,7 @@ func rules() map[string]rule {
 		"Leg.payer": ref(party), "Leg.payee": ref(party), "Leg.asset": req, "Leg.claim": opt(claim),
 
 		"Contract.id": req, "Contract.title": req, "Contract.provider": ref(party), "Contract.from": req,
-		"Contract.shape":        oneOf(string(alliance.PayPerUse), string(alliance.SpendFloor), string(alliance.TakeOrPay), string(alliance.ThroughputReserved)),
+		"Contract.shape":        oneOf(string(alliance.PayPerUse), string(alliance.SpendFloor), string(alliance.TakeOrPay), string(alliance.ThroughputReserved), string(alliance.PrepaidCredit)),
 		"Contract.headline_gap": {negative: true}, "Contract.claim": opt(claim),
 		"Floor.from": req, "Floor.until": req, "Floor.amount": req, "Floor.claim": opt(claim),
 		"Fee.from": req, "Fee.until": req, "Fee.amount": req, "Fee.claim": opt(claim),
@@ -78,7 +78,8 @@ func rules() map[string]rule {
 		"PoolModel.model": ref(model), "PoolModel.claim": opt(claim),
 		"Endpoint.url": {required: true, form: endpointForm(), hidden: true}, "Endpoint.dialect": oneOf("openai"),
 		"Endpoint.secret": {form: secretForm(), hidden: true},
-		"StandIn.kind":    oneOf("local_model", "simulated"), "StandIn.says": req,
+		"Endpoint.ca":     {form: pathForm()}, "Endpoint.client_cert": {form: pathForm()}, "Endpoint.client_key": {form: pathForm(), hidden: true},
+		"StandIn.kind": oneOf("local_model", "simulated"), "StandIn.says": req,
 	}
 	for k, r := range demandRules(territory, name) {
 		out[k] = r
@@ -166,6 +167,10 @@ func endpointForm() form {
 		return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil &&
 			u.RawQuery == "" && !u.ForceQuery && u.Fragment == "" && u.Opaque == ""
 	}, "the address of a provider", "http:// or https://, a host and the path up to the version, such as https://host/v1; no user, password, query or fragment: credentials go into secret"}
+}
+
+func pathForm() form {
+	return form{matches(`^/[^\x00-\x1f]{1,1000}$`), "the path of a file", "a path that begins with /; never what the file holds"}
 }
 
 func secretForm() form {
