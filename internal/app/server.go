@@ -198,7 +198,11 @@ func (s *server) state(a *alliance.Alliance, keys []gateway.Key) (gateway.State,
 		if err != nil {
 			return state, fmt.Errorf("pool %s: %w", p.ID, err)
 		}
-		c, err := upstream.New(upstream.Options{URL: url, Credential: credential, Dial: dial, MaxConnections: int(p.MaxInFlight)})
+		options := upstream.Options{URL: url, Credential: credential, Dial: dial, MaxConnections: int(p.MaxInFlight)}
+		if err := endpointTLS(&p.Endpoint, &options); err != nil {
+			return state, fmt.Errorf("pool %s: %w", p.ID, err)
+		}
+		c, err := upstream.New(options)
 		if err != nil {
 			return state, fmt.Errorf("pool %s: %w", p.ID, err)
 		}

@@ -7,6 +7,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/provider/upstream"
 )
 
 // maxCertificates bounds a file of certificates in bytes.
@@ -48,6 +51,23 @@ func authorities(file string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
 	}
 	return pool, nil
+}
+
+// endpointTLS adds the certificates that the terms name for a pool.
+func endpointTLS(e *alliance.Endpoint, o *upstream.Options) (err error) {
+	if e.CA != "" {
+		if o.Roots, err = authorities(e.CA); err != nil {
+			return err
+		}
+	}
+	if e.ClientCert != "" {
+		pair, err := tls.LoadX509KeyPair(e.ClientCert, e.ClientKey)
+		if err != nil {
+			return fmt.Errorf("read the client certificate %s: %w", e.ClientCert, err)
+		}
+		o.Certificates = []tls.Certificate{pair}
+	}
+	return nil
 }
 
 // onlyLoopbackNames refuses requests to a loopback listener under a name that

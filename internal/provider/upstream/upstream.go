@@ -44,6 +44,8 @@ type Options struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Roots are the trusted certificate authorities; nil: the system's.
 	Roots *x509.CertPool
+	// Certificates are shown to a provider that asks for one.
+	Certificates []tls.Certificate
 	// MaxConnections bounds open connections; 0: DefaultMaxConnections.
 	MaxConnections int
 	// MaxBodyBytes bounds one answer; 0: DefaultMaxBodyBytes.
@@ -90,7 +92,7 @@ func New(o Options) (*Client, error) {
 	if o.Credential != "" {
 		c.credential = "Bearer " + o.Credential
 	}
-	secure := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots, ServerName: u.Hostname(), ClientSessionCache: tls.NewLRUClientSessionCache(64)}
+	secure := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots, Certificates: o.Certificates, ServerName: u.Hostname(), ClientSessionCache: tls.NewLRUClientSessionCache(64)}
 	if !o.Standard && ascii(u.Host) { // the Transport knows how to write other names
 		c.pool = newPool(u, o.Dial, secure, o.MaxConnections)
 		return c, nil
