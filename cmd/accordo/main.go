@@ -28,11 +28,13 @@ type cli struct {
 	Ledger      ledgerCommand      `cmd:"" help:"Read the books: balances, entries, trace, verify."`
 	Contracts   contractsCommand   `cmd:"" help:"Show what each contract has burnt of its floor or capacity."`
 	Invoices    invoicesCommand    `cmd:"" help:"Import providers' invoices and close what differs from the books."`
+	Statement   statementCommand   `cmd:"" help:"What stands between the operator and a party in a month."`
 	Close       closeCommand       `cmd:"" help:"Close a month: accrue fees, expense unused capacity, settle floors."`
 	Record      recordCommand      `cmd:"" help:"Record what happened besides usage."`
 	Export      exportCommand      `cmd:"" help:"Write the books for other tools: FOCUS as CSV or Parquet."`
 	Story       storyCommand       `cmd:"" help:"Tell the story of the example: the articles and what became of each system they name."`
 	Claims      claimsCommand      `cmd:"" help:"Show claims with their status, source and what they contradict."`
+	Doctor      doctorCommand      `cmd:"" help:"Examine file, keys, providers, disk, clock, journal, books and limits: what is wrong, and what to do."`
 	Key         keyCommand         `cmd:"" help:"Make an API key for an alliance file."`
 	UpstreamSim upstreamSimCommand `cmd:"" name:"upstream-sim" help:"Run a scriptable provider that keeps an invoice of what it served."`
 	Fetch       fetchCommand       `cmd:"" help:"Fetch the engine and weights of the local model, checked by hash."`

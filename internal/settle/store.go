@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/money"
 )
 
 // Store keeps the books. Implementations run the suite of store/storetest.
@@ -37,6 +38,13 @@ type Reader interface {
 	// Periods returns what each civil month did to the accounts below a path
 	// that ends in "/", or to all for "": by account, then month.
 	Periods(ctx context.Context, below string) ([]ledger.PeriodBalance, error)
+	// BalanceAt is what the entries about what happened up to an instant
+	// (nanoseconds since 1970 UTC) did to an account: debits less credits. An
+	// entry that spans the instant counts whole.
+	BalanceAt(ctx context.Context, account ledger.AccountID, at int64) (money.Amount, error)
+	// Movements sums the entries of an account in a civil month (YYYYMM) by
+	// kind, other account, contract and price.
+	Movements(ctx context.Context, account ledger.AccountID, month int32) ([]Movement, error)
 	// Suspended returns the entries whose suspense is open, oldest first.
 	Suspended(ctx context.Context) ([]Placed, error)
 	// Differences returns the entries of open differences, oldest first.

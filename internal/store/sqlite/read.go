@@ -138,6 +138,42 @@ func periods(ctx context.Context, tx *sql.Tx, below string) (list []ledger.Perio
 	return list, err
 }
 
+// BalanceAt sums the entries of an account that began up to an instant.
+func (s *Store) BalanceAt(ctx context.Context, account ledger.AccountID, at int64) (sum money.Amount, err error) {
+	err = s.view(ctx, func(tx *sql.Tx) error {
+		var n int64
+		err := tx.QueryRowContext(ctx, "SELECT coalesce((SELECT sum(amount) FROM entry WHERE debit = n.id AND since <= ?), 0) - "+
+			"coalesce((SELECT sum(amount) FROM entry WHERE credit = n.id AND since <= ?), 0) FROM name n WHERE n.text = ?", at, at, string(account)).Scan(&n)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		sum = money.Amount(n)
+		return err
+	})
+	return sum, err
+}
+
+// Movements sums the entries of an account in a month.
+func (s *Store) Movements(ctx context.Context, account ledger.AccountID, month int32) (list []settle.Movement, err error) {
+	const half = "SELECT kind, %s AS contra, contract, price, count(*) AS entries, sum(lines) AS lines, " +
+		"sum(uncached_input + cache_read + cache_write + output + reasoning) AS tokens, min(batch) AS low, max(batch) AS high, sum(%s) AS amount " +
+		"FROM entry WHERE %s = (SELECT id FROM name WHERE text = ?) AND period = ? GROUP BY 1, 2, 3, 4"
+	query := "SELECT kind, c.text, coalesce(k.text, ''), coalesce(p.text, ''), entries, lines, tokens, low, high, amount FROM (" +
+		fmt.Sprintf(half, "credit", "amount", "debit") + " UNION ALL " + fmt.Sprintf(half, "debit", "-amount", "credit") +
+		") JOIN name c ON c.id = contra LEFT JOIN name k ON k.id = contract LEFT JOIN name p ON p.id = price ORDER BY 1, 2, 3, 4, low"
+	err = s.view(ctx, func(tx *sql.Tx) error {
+		return each(ctx, tx, func(r row) error {
+			var m settle.Movement
+			var kind, low, high, amount int64
+			err := r.Scan(&kind, &m.Contra, &m.Contract, &m.Price, &m.Entries, &m.Lines, &m.Tokens, &low, &high, &amount)
+			m.Kind, m.First, m.Last, m.Amount = ledger.Kind(kind), uint64(low), uint64(high), money.Amount(amount)
+			list = append(list, m)
+			return err
+		}, query, string(account), month, string(account), month)
+	})
+	return list, err
+}
+
 // suspended lists the outcomes whose suspense is open: a fact that closes it
 // posts a second entry for the same outcome.
 func suspended(ctx context.Context, tx *sql.Tx) (list []uint64, err error) {

@@ -1,0 +1,75 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/settle"
+)
+
+// StatementQuestion asks for the statement of a party.
+type StatementQuestion struct {
+	Party  string
+	Month  string // YYYY-MM
+	Mirror bool   // as the party sees it
+	JSON   bool
+	CSV    bool
+}
+
+// Statement writes what stands between the operator and a party in a month,
+// by the last terms in the books.
+func Statement(ctx context.Context, w io.Writer, data string, q StatementQuestion) error {
+	month, err := parseMonth(q.Month)
+	if err != nil {
+		return err
+	}
+	b, err := openReading(ctx, data)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	terms, closed, err := b.lastTerms(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := settle.MakeStatement(ctx, b.store, terms, q.Party, month, closed)
+	if err != nil {
+		return err
+	}
+	if q.Mirror {
+		s = s.Mirror()
+	}
+	if q.CSV {
+		return settle.WriteStatementCSV(w, s)
+	}
+	return show(w, q.JSON, s, func(w io.Writer) error { return settle.WriteStatement(w, s) })
+}
+
+// lastTerms returns the terms of the last request in the books, and the last
+// closed month.
+func (b *books) lastTerms(ctx context.Context) (*ledger.Terms, int32, error) {
+	head, err := b.store.Head(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if head.Terms == "" {
+		return nil, 0, errors.New("the books are empty: no request has been booked yet")
+	}
+	terms, err := ledger.New(termsFrom(b.dir)).Terms(head.Terms)
+	if err != nil {
+		return nil, 0, err
+	}
+	facts, err := b.dir.Booked()
+	if err != nil {
+		return nil, 0, err
+	}
+	closed := int32(0)
+	for _, f := range facts {
+		if f.MonthClosed != nil && f.Number <= head.Facts {
+			closed = f.MonthClosed.Month
+		}
+	}
+	return terms, closed, nil
+}

@@ -1,0 +1,225 @@
+package settle
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/money"
+)
+
+// Movement is what the entries of one kind, between one account and another,
+// did to the first in one month.
+type Movement struct {
+	Kind     ledger.Kind      `json:"kind"`
+	Contra   ledger.AccountID `json:"contra"` // the other account
+	Contract string           `json:"contract,omitempty"`
+	Price    string           `json:"price,omitempty"`
+	Entries  int64            `json:"entries"`
+	Lines    int64            `json:"lines"`
+	Tokens   int64            `json:"tokens"`
+	First    uint64           `json:"first_batch"` // first and last batch that holds one
+	Last     uint64           `json:"last_batch"`
+	Amount   money.Amount     `json:"amount"` // debits less credits
+}
+
+// StatementAccount is one account of a statement.
+type StatementAccount struct {
+	Account   ledger.AccountID `json:"account"`
+	Opening   money.Amount     `json:"opening"`
+	Movements []Movement       `json:"movements"`
+	Closing   money.Amount     `json:"closing"`
+}
+
+// Statement is what stands between the operator and a party in one month. An
+// amount above zero is owed by the party to the operator, one below zero by
+// the operator to the party; mirrored, the other way round.
+type Statement struct {
+	Operator string `json:"operator"`
+	Party    string `json:"party"`
+	Name     string `json:"name"`
+	Month    int32  `json:"month"` // YYYYMM
+	Closed   bool   `json:"closed"`
+	Mirrored bool   `json:"mirrored"` // as the party sees it
+	Currency string `json:"currency"`
+	Notice   string `json:"notice,omitempty"`
+	// Simulated says that a pool of the terms answers by a stand-in.
+	Simulated bool               `json:"simulated"`
+	Opening   money.Amount       `json:"opening"`
+	Closing   money.Amount       `json:"closing"`
+	Accounts  []StatementAccount `json:"accounts"`
+}
+
+// ErrNoParty reports a party that the terms do not have.
+var ErrNoParty = errors.New("no such party")
+
+// MakeStatement reads the statement of a party and month from the books. It
+// fails when the movements do not come to the balances.
+func MakeStatement(ctx context.Context, books Reader, t *ledger.Terms, party string, month, closed int32) (*Statement, error) {
+	a := t.Alliance()
+	s := &Statement{Operator: string(a.Operator), Party: party, Month: month, Closed: month <= closed, Currency: string(a.Currency), Notice: a.Notice, Accounts: []StatementAccount{}}
+	owns, name := refsOf(a, party)
+	if name == "" {
+		return nil, fmt.Errorf("%w: %s: it is neither a party nor a tenant of the terms", ErrNoParty, party)
+	}
+	s.Name = name
+	s.Simulated = slices.ContainsFunc(a.Pools, func(p alliance.Pool) bool { return p.StandIn != nil })
+	periods, err := books.Periods(ctx, s.Operator+"/")
+	if err != nil {
+		return nil, err
+	}
+	for i := 0; i < len(periods); {
+		account := periods[i].Account
+		var opening, moved money.Amount
+		for ; i < len(periods) && periods[i].Account == account; i++ {
+			switch p := &periods[i]; {
+			case p.Period < month:
+				opening += p.Amount
+			case p.Period == month:
+				moved = p.Amount
+			}
+		}
+		if !between(account) || !owns[firstRef(account)] {
+			continue
+		}
+		list, err := books.Movements(ctx, account, month)
+		if err != nil {
+			return nil, err
+		}
+		sum := money.Amount(0)
+		for _, m := range list {
+			sum += m.Amount
+		}
+		if sum != moved {
+			return nil, fmt.Errorf("the entries of %s in %d come to %s, its balance moved by %s: run accordo ledger verify", account, month, sum, moved)
+		}
+		if opening == 0 && len(list) == 0 {
+			continue
+		}
+		s.Accounts = append(s.Accounts, StatementAccount{Account: account, Opening: opening, Movements: list, Closing: opening + moved})
+		s.Opening, s.Closing = s.Opening+opening, s.Closing+opening+moved
+	}
+	return s, nil
+}
+
+// between reports whether an account stands between the operator and somebody
+// else, and not for the operator's own results.
+func between(a ledger.AccountID) bool {
+	c := a.Class()
+	return (c == contract.Asset || c == contract.Liability) && a.Kind() != "capacity_clearing"
+}
+
+func firstRef(a ledger.AccountID) string {
+	ref, _, _ := strings.Cut(a.Ref(), ",")
+	return ref
+}
+
+// refsOf returns what the accounts of a party are kept for: itself, its
+// tenants and its contracts.
+func refsOf(a *alliance.Alliance, party string) (owns map[string]bool, name string) {
+	owns = map[string]bool{party: true}
+	for i := range a.Parties {
+		if string(a.Parties[i].ID) == party {
+			name = a.Parties[i].Name
+		}
+	}
+	for i := range a.Tenants {
+		t := &a.Tenants[i]
+		if string(t.ID) == party {
+			name = t.Name
+		}
+		if string(t.Party) == party {
+			owns[string(t.ID)] = true
+		}
+	}
+	for i := range a.Contracts {
+		if c := &a.Contracts[i]; string(c.Provider) == party {
+			owns[string(c.ID)] = true
+		}
+	}
+	return owns, name
+}
+
+// Mirror turns a statement into what the party's own books must say: every
+// amount with the other sign.
+func (s *Statement) Mirror() *Statement {
+	m := *s
+	m.Mirrored, m.Opening, m.Closing = !s.Mirrored, -s.Opening, -s.Closing
+	m.Accounts = slices.Clone(s.Accounts)
+	for i := range m.Accounts {
+		a := &m.Accounts[i]
+		a.Opening, a.Closing, a.Movements = -a.Opening, -a.Closing, slices.Clone(a.Movements)
+		for j := range a.Movements {
+			a.Movements[j].Amount = -a.Movements[j].Amount
+		}
+	}
+	return &m
+}
+
+// WriteStatement writes a statement for people.
+func WriteStatement(w io.Writer, s *Statement) error {
+	if s.Notice != "" {
+		fmt.Fprintf(w, "%s\n\n", s.Notice)
+	}
+	if s.Simulated {
+		fmt.Fprintln(w, "SIMULATED: stand-ins answer for pools of these terms")
+	}
+	state := "open: it may change"
+	if s.Closed {
+		state = "closed"
+	}
+	debtor, creditor := s.Name, s.Operator
+	if s.Mirrored {
+		debtor, creditor = creditor, debtor
+	}
+	fmt.Fprintf(w, "STATEMENT of %s with %s, %04d-%02d (%s), in %s\nabove zero: %s owes %s; below zero: the other way round\n\n", s.Name, s.Operator, s.Month/100, s.Month%100, state, s.Currency, debtor, creditor)
+	err := table(w, func(line func(...any)) {
+		line("ACCOUNT, MOVEMENT", "AGAINST", "CONTRACT", "PRICE", "TOKENS", "ENTRIES", "BATCHES", "AMOUNT")
+		for i := range s.Accounts {
+			a := &s.Accounts[i]
+			line(a.Account, "", "", "", "", "", "brought forward", a.Opening)
+			for j := range a.Movements {
+				m := &a.Movements[j]
+				line("  "+m.Kind.String(), m.Contra, m.Contract, m.Price, m.Tokens, m.Entries, fmt.Sprintf("%d-%d", m.First, m.Last), m.Amount)
+			}
+			line("", "", "", "", "", "", "carried forward", a.Closing)
+		}
+		line("TOTAL", "", "", "", "", "", "", s.Closing)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(w, "\nopen a line: accordo ledger entries --account ACCOUNT; a request: accordo ledger trace ID")
+	return err
+}
+
+// WriteStatementCSV writes a statement as CSV: one row a movement, with the
+// balances before and after as rows of their own.
+func WriteStatementCSV(w io.Writer, s *Statement) error {
+	c := csv.NewWriter(w)
+	rows := [][]string{{"operator", "party", "month", "mirrored", "account", "row", "against", "contract", "price", "tokens", "entries", "first_batch", "last_batch", "amount", "currency", "simulated"}}
+	for i := range s.Accounts {
+		a := &s.Accounts[i]
+		row := func(what string, m *Movement, amount money.Amount) {
+			cells := []string{s.Operator, s.Party, strconv.Itoa(int(s.Month)), strconv.FormatBool(s.Mirrored), string(a.Account), what, "", "", "", "", "", "", "", amount.String(), s.Currency, strconv.FormatBool(s.Simulated)}
+			if m != nil {
+				copy(cells[6:], []string{string(m.Contra), m.Contract, m.Price, strconv.FormatInt(m.Tokens, 10), strconv.FormatInt(m.Entries, 10), strconv.FormatUint(m.First, 10), strconv.FormatUint(m.Last, 10)})
+			}
+			rows = append(rows, cells)
+		}
+		row("brought_forward", nil, a.Opening)
+		for j := range a.Movements {
+			row(a.Movements[j].Kind.String(), &a.Movements[j], a.Movements[j].Amount)
+		}
+		row("carried_forward", nil, a.Closing)
+	}
+	return c.WriteAll(rows)
+}
