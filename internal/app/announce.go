@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/datadir"
 )
 
 // routeCheckpoint is the router's file in the data directory.
@@ -43,10 +45,17 @@ func (s *server) announce(l listenerPair) {
 	fmt.Fprintln(out, "\nCtrl-C stops.")
 }
 
-// showKeys prints the keys that were issued just now; they are not kept.
+// showKeys prints the keys that were made just now and keeps their hashes, so
+// that the next start knows them; the keys themselves are not kept.
 func (s *server) showKeys() {
 	for _, k := range s.fresh {
 		fmt.Fprintf(s.o.Out, "  API key      %s   (%s)\n", k.Secret, k.ID)
+		if k.fact == nil {
+			continue
+		}
+		if err := s.dir.AppendFact(datadir.Fact{At: time.Now().UnixNano(), KeyIssued: k.fact}); err != nil {
+			s.o.Log.Error("the key works until the program ends; the next start makes another", "key", k.ID, "error", err)
+		}
 	}
 }
 

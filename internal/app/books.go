@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/admin"
-	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/datadir"
 	"github.com/accordo-ai/accordo/internal/journal"
 	"github.com/accordo-ai/accordo/internal/ledger"
@@ -48,6 +49,15 @@ func (b *books) Close() {
 
 func (b *books) records(from uint64) iter.Seq2[record.Record, error] {
 	return journal.Read(b.dir.Journal(), from)
+}
+
+// find returns what journal and books hold of a request.
+func (b *books) find(ctx context.Context, request string) (*settle.Trace, error) {
+	t, err := settle.Find(ctx, b.store, b.records, termsFrom(b.dir), request)
+	if errors.Is(err, settle.ErrUnknown) {
+		return nil, fmt.Errorf("%w: the id is the answer's header x-request-id", err)
+	}
+	return t, err
 }
 
 // show writes v as JSON or, with text, for people.
@@ -97,6 +107,7 @@ func Entries(ctx context.Context, w io.Writer, data string, q EntriesQuestion) e
 	if err != nil {
 		return err
 	}
+	list = append([]settle.Placed{}, list...) // no entry is [] in JSON
 	return show(w, q.JSON, list, func(w io.Writer) error { return settle.WriteEntries(w, list) })
 }
 
@@ -107,10 +118,7 @@ func TraceRequest(ctx context.Context, w io.Writer, data, request string, asJSON
 		return err
 	}
 	defer b.Close()
-	t, err := settle.Find(ctx, b.store, b.records, termsFrom(b.dir), request)
-	if errors.Is(err, settle.ErrUnknown) {
-		return fmt.Errorf("%w: the id is the answer's header x-request-id", err)
-	}
+	t, err := b.find(ctx, request)
 	if err != nil {
 		return err
 	}
@@ -148,7 +156,7 @@ func Contracts(ctx context.Context, w io.Writer, data string, asJSON bool) error
 		return err
 	}
 	if state.Head.Terms == "" {
-		return errors.New("the books are empty: no request has been booked yet")
+		return errors.New("the books are empty: nothing has been booked yet; a request is booked about a second after its end")
 	}
 	book := ledger.Resume(state, termsFrom(b.dir))
 	terms, err := book.Terms(state.Head.Terms)
@@ -157,19 +165,19 @@ func Contracts(ctx context.Context, w io.Writer, data string, asJSON bool) error
 	}
 	now := time.Now()
 	list := contractViews(terms.Alliance(), book.Burns(terms, now), now)
-	return show(w, asJSON, list, func(w io.Writer) error { return writeContracts(w, list) })
+	return show(w, asJSON, list, func(w io.Writer) error { return writeContracts(w, list, string(terms.Alliance().Currency)) })
 }
 
-func writeContracts(w io.Writer, list []admin.Contract) error {
+func writeContracts(w io.Writer, list []admin.Contract, currency string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "CONTRACT\tSHAPE\tINTERVAL\tPROMISED\tBURNT OF IT\tCOST SINCE THE BOOKS BEGAN\t")
 	for _, c := range list {
 		promised, burnt := "nothing", "-"
 		switch {
 		case c.Floor > 0:
-			promised, burnt = c.Floor.String()+" spend", c.Burnt.String()
+			promised, burnt = c.Floor.String()+" "+currency+" to spend", c.Burnt.String()+" "+currency
 		case c.Fee > 0:
-			promised, burnt = c.Fee.String()+" fee", capacityUsed(c)
+			promised, burnt = c.Fee.String()+" "+currency+" fee", capacityUsed(c)
 		}
 		if c.Assumption {
 			promised += " (assumed)"
@@ -178,15 +186,21 @@ func writeContracts(w io.Writer, list []admin.Contract) error {
 		if !c.IntervalFrom.IsZero() {
 			interval = c.IntervalFrom.String() + " to " + c.IntervalUntil.String()
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t\n", c.ID, c.Shape, interval, promised, burnt, c.BurntTotal)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t\n", c.ID, c.Shape, interval, promised, burnt, c.BurntTotal.String()+" "+currency)
 	}
 	return t.Flush()
 }
 
+// capacityUsed renders what the pools of a contract used since the books
+// began, in the unit of the contract's shape.
 func capacityUsed(c admin.Contract) string {
+	unit := " burn units"
+	if c.Shape == string(alliance.TakeOrPay) {
+		unit = " chip-seconds"
+	}
 	var used int64
 	for _, b := range c.Capacity {
 		used += int64(b.Amount)
 	}
-	return fmt.Sprintf("%d of %s", used/contract.UseDivisor, "its capacity units")
+	return strconv.FormatInt(used, 10) + unit
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/datadir"
@@ -35,17 +34,20 @@ func hashSecret(secret string) string {
 // demoKey is the key of the built-in example that is meant for visitors.
 const demoKey alliance.KeyID = "demo"
 
-// issued is a key whose secret was made at this start.
+// issued is a key whose secret was made at this start, and the fact to keep
+// when it is shown; the built-in example's keys leave none.
 type issued struct {
 	ID     alliance.KeyID
 	Secret string
+	fact   *datadir.KeyIssued
 }
 
 // issueKeys completes the keys of the terms. A key without a hash gets the
 // one that was issued earlier, as the facts tell, or a new one, which is
-// returned to be shown once. Keys of the built-in example are made anew at
-// every start and leave no fact.
-func issueKeys(a *alliance.Alliance, dir *datadir.Dir, o UpOptions, now time.Time) ([]gateway.Key, []issued, error) {
+// returned to be shown once. It becomes a fact only when it is shown: a start
+// or a reload that fails later must not leave a key that nobody has seen. Keys
+// of the built-in example are made anew at every start and leave no fact.
+func issueKeys(a *alliance.Alliance, dir *datadir.Dir, o UpOptions) ([]gateway.Key, []issued, error) {
 	facts, err := dir.Facts()
 	if err != nil {
 		return nil, nil, err
@@ -78,19 +80,16 @@ func issueKeys(a *alliance.Alliance, dir *datadir.Dir, o UpOptions, now time.Tim
 			secret, sum = o.DemoKey, hashSecret(o.DemoKey)
 		}
 		k.SHA256 = sum
+		made := issued{ID: k.ID, Secret: secret}
+		if o.File != "" {
+			made.fact = &datadir.KeyIssued{
+				ID: string(k.ID), SHA256: sum, Tenant: string(k.Tenant), Plan: string(k.Plan), Channel: string(k.Channel), Territory: string(k.Territory), Trusted: k.Trusted,
+			}
+		}
 		if k.ID == demoKey {
-			fresh = slices.Insert(fresh, 0, issued{k.ID, secret})
+			fresh = slices.Insert(fresh, 0, made)
 		} else {
-			fresh = append(fresh, issued{k.ID, secret})
-		}
-		if o.File == "" {
-			continue
-		}
-		err = dir.AppendFact(datadir.Fact{At: now.UnixNano(), KeyIssued: &datadir.KeyIssued{
-			ID: string(k.ID), SHA256: sum, Tenant: string(k.Tenant), Plan: string(k.Plan), Channel: string(k.Channel), Territory: string(k.Territory), Trusted: k.Trusted,
-		}})
-		if err != nil {
-			return nil, nil, err
+			fresh = append(fresh, made)
 		}
 	}
 	return keys, fresh, nil

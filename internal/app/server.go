@@ -108,7 +108,7 @@ func (s *server) takeTerms(a *alliance.Alliance) ([]gateway.Key, error) {
 	if err := s.dir.SaveTerms(a.Hash, file.Canonical(a)); err != nil {
 		return nil, err
 	}
-	keys, fresh, err := issueKeys(a, s.dir, s.o, time.Now())
+	keys, fresh, err := issueKeys(a, s.dir, s.o)
 	if err != nil {
 		return nil, err
 	}
@@ -187,35 +187,48 @@ func (s *server) startGateway(a *alliance.Alliance, keys []gateway.Key) error {
 	return s.replayLimits(now)
 }
 
-// state makes an upstream for every pool, keeping those that are unchanged.
+// state makes an upstream for every pool, or says of every pool what it lacks.
 func (s *server) state(a *alliance.Alliance, keys []gateway.Key) (gateway.State, error) {
 	state := gateway.State{Alliance: a, Keys: keys, Upstreams: map[alliance.PoolID]gateway.Upstream{}, StandIns: map[alliance.PoolID]string{}}
 	clients := map[alliance.PoolID]*upstream.Client{}
+	var faults []error
 	for i := range a.Pools {
 		p := &a.Pools[i]
-		url, dial, says := s.standIns.endpoint(p)
-		credential, err := upstream.Secret(p.Endpoint.Secret, os.Getenv)
+		c, says, err := s.client(p)
 		if err != nil {
-			return state, fmt.Errorf("pool %s: %w", p.ID, err)
-		}
-		options := upstream.Options{URL: url, Credential: credential, Dial: dial, MaxConnections: int(p.MaxInFlight)}
-		if err := endpointTLS(&p.Endpoint, &options); err != nil {
-			return state, fmt.Errorf("pool %s: %w", p.ID, err)
-		}
-		c, err := upstream.New(options)
-		if err != nil {
-			return state, fmt.Errorf("pool %s: %w", p.ID, err)
+			faults = append(faults, fmt.Errorf("pool %s: %w", p.ID, err))
+			continue
 		}
 		clients[p.ID], state.Upstreams[p.ID] = c, c
 		if says != "" {
 			state.StandIns[p.ID] = says
 		}
 	}
-	for _, c := range s.upstreams {
+	old := s.upstreams
+	if len(faults) > 0 {
+		old = clients
+	} else {
+		s.upstreams = clients
+	}
+	for _, c := range old {
 		c.Close()
 	}
-	s.upstreams = clients
-	return state, nil
+	return state, errors.Join(faults...)
+}
+
+// client calls the pool's provider, or what stands in for it, as says tells.
+func (s *server) client(p *alliance.Pool) (c *upstream.Client, says string, err error) {
+	url, dial, says := s.standIns.endpoint(p)
+	credential, err := upstream.Secret(p.Endpoint.Secret, os.Getenv)
+	if err != nil {
+		return nil, "", err
+	}
+	options := upstream.Options{URL: url, Credential: credential, Dial: dial, MaxConnections: int(p.MaxInFlight)}
+	if err := endpointTLS(&p.Endpoint, &options); err != nil {
+		return nil, "", err
+	}
+	c, err = upstream.New(options)
+	return c, says, err
 }
 
 // replayLimits counts this month's journal against the limits of plans.
@@ -355,7 +368,7 @@ func (s *server) reload() {
 }
 
 func (s *server) swap(a *alliance.Alliance) error {
-	old := s.terms.Load()
+	old, oldKeys := s.terms.Load(), s.keys.Load()
 	keys, err := s.takeTerms(a)
 	if err == nil {
 		var state gateway.State
@@ -365,6 +378,7 @@ func (s *server) swap(a *alliance.Alliance) error {
 	}
 	if err != nil {
 		s.terms.Store(old)
+		s.keys.Store(oldKeys)
 		return err
 	}
 	s.showKeys()
