@@ -78,9 +78,16 @@ func (c verifyCommand) Run(ctx context.Context, s streams) error {
 	return app.VerifyBooks(ctx, s.out, c.Data, c.JSON)
 }
 
-type contractsCommand struct{ booksFlags }
+type contractsCommand struct {
+	booksFlags
+	ID string `arg:"" optional:"" help:"One contract: burn-down, forecast of the interval's end, next dates."`
+	At string `help:"The instant that is asked about (default: now)." placeholder:"YYYY-MM-DD"`
+}
 
-// Run prints the burn of every contract.
+// Run prints the burn of every contract, or the outlook of one.
 func (c contractsCommand) Run(ctx context.Context, s streams) error {
+	if c.ID != "" {
+		return app.Outlook(ctx, s.out, c.Data, c.ID, c.At, time.Now(), c.JSON)
+	}
 	return app.Contracts(ctx, s.out, c.Data, c.JSON)
 }

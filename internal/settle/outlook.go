@@ -1,0 +1,198 @@
+package settle
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/money"
+)
+
+// Outlook is how one contract stands at an instant, and what is to come.
+type Outlook struct {
+	Contract alliance.ContractID `json:"contract"`
+	Title    string              `json:"title"`
+	Provider alliance.PartyID    `json:"provider"`
+	Shape    alliance.Shape      `json:"shape"`
+	Says     string              `json:"says"`
+	At       time.Time           `json:"at"`
+	// Interval is the floor's or the credit's interval in force, if any.
+	Interval *IntervalOutlook `json:"interval,omitempty"`
+	// FeesAccrued is the part of the fixed fees whose time has passed.
+	FeesAccrued money.Amount `json:"fees_accrued"`
+	Dates       []NextDate   `json:"dates"`
+}
+
+// IntervalOutlook is the burn-down of one interval.
+type IntervalOutlook struct {
+	From     alliance.Date `json:"from"`
+	Until    alliance.Date `json:"until"`
+	Promised money.Amount  `json:"promised"`
+	Used     money.Amount  `json:"used"`
+	Open     money.Amount  `json:"open"`
+	// Forecast is the use at the interval's end at the pace of the last 28
+	// days; Low and High are the least and the most at the paces of the last 7
+	// days, the last 28 days and the interval so far.
+	Forecast     money.Amount `json:"forecast"`
+	Low          money.Amount `json:"low"`
+	High         money.Amount `json:"high"`
+	LostForecast money.Amount `json:"lost_forecast"` // shortfall or forfeiture at Forecast
+	LostMost     money.Amount `json:"lost_most"`     // at Low
+}
+
+// NextDate is a day on which something about a contract is decided.
+type NextDate struct {
+	On   alliance.Date `json:"on"`
+	What string        `json:"what"`
+	// Cost is what is lost on that day if nothing more happens until then.
+	Cost money.Amount `json:"cost"`
+}
+
+const day = 24 * time.Hour
+
+// paces are the times back over which the pace of use is taken.
+var paces = [...]time.Duration{28 * day, 7 * day}
+
+// MakeOutlook reads how a contract stands at an instant from the books.
+func MakeOutlook(ctx context.Context, books Reader, t *ledger.Terms, id string, at time.Time) (*Outlook, error) {
+	a := t.Alliance()
+	i := slices.IndexFunc(a.Contracts, func(c alliance.Contract) bool { return string(c.ID) == id })
+	if i < 0 {
+		return nil, fmt.Errorf("there is no contract %s in the terms: accordo contracts lists them", id)
+	}
+	c := &a.Contracts[i]
+	o := &Outlook{Contract: c.ID, Title: c.Title, Provider: c.Provider, Shape: c.Shape, Says: contract.Says(c.Shape), At: at.UTC(), Dates: []NextDate{}}
+	var err error
+	if o.FeesAccrued, err = contract.FeesUpTo(c, at); err != nil {
+		return nil, err
+	}
+	if f, ok := contract.FloorAt(c, at); ok && contract.HasFloor(c.Shape) {
+		used := ledger.NewAccount(string(a.Operator), contract.Memo, "commit_used", id, f.From.String())
+		if o.Interval, err = burnDown(ctx, books, used, &f, at); err != nil {
+			return nil, err
+		}
+		o.Dates = append(o.Dates, NextDate{f.Until, "the interval ends: what is open is lost", max(0, o.Interval.Open)})
+	}
+	if err := o.credits(ctx, books, string(a.Operator), c, at); err != nil {
+		return nil, err
+	}
+	if f, ok := contract.FeeAt(c, at); ok {
+		o.Dates = append(o.Dates, NextDate{f.Until, "the fee's interval ends: capacity that is not used until then is paid all the same", f.Amount})
+	}
+	for _, s := range c.Ramp {
+		if s.From.After(at) {
+			o.Dates = append(o.Dates, NextDate{s.From, "the ramp steps to " + step(&s), 0})
+			break
+		}
+	}
+	if !c.Until.IsZero() && c.Until.After(at) {
+		o.Dates = append(o.Dates, NextDate{c.Until, "the contract ends", 0})
+	}
+	slices.SortStableFunc(o.Dates, func(x, y NextDate) int { return x.On.Compare(y.On.Time) })
+	return o, nil
+}
+
+func step(s *alliance.RampStep) string {
+	if s.TokensPerMinute > 0 {
+		return fmt.Sprintf("%d tokens a minute", s.TokensPerMinute)
+	}
+	return fmt.Sprintf("%d chips", s.Chips)
+}
+
+// burnDown reads the use of an interval at the instant and at those from
+// which the pace is taken.
+func burnDown(ctx context.Context, books Reader, used ledger.AccountID, f *alliance.Floor, at time.Time) (*IntervalOutlook, error) {
+	now, err := books.BalanceAt(ctx, used, at.UnixNano())
+	if err != nil {
+		return nil, err
+	}
+	v := &IntervalOutlook{From: f.From, Until: f.Until, Promised: f.Amount, Used: now, Open: f.Amount - now}
+	rest := int64(f.Until.Sub(at) / time.Second)
+	v.Low, v.High = reach(now, now, at.Sub(f.From.Time), rest), 0
+	v.Forecast, v.High = v.Low, v.Low
+	for i, back := range paces {
+		from := at.Add(-back)
+		if !from.After(f.From.Time) {
+			continue
+		}
+		then, err := books.BalanceAt(ctx, used, from.UnixNano())
+		if err != nil {
+			return nil, err
+		}
+		end := reach(now, now-then, back, rest)
+		if v.Low, v.High = min(v.Low, end), max(v.High, end); i == 0 {
+			v.Forecast = end
+		}
+	}
+	v.LostForecast, v.LostMost = contract.Shortfall(f.Amount, v.Forecast), contract.Shortfall(f.Amount, v.Low)
+	return v, nil
+}
+
+// reach is what is used after rest more seconds, at the pace of a burn over
+// some time: rounded down.
+func reach(used, burnt money.Amount, over time.Duration, rest int64) money.Amount {
+	seconds := int64(over / time.Second)
+	if seconds <= 0 || rest <= 0 {
+		return used
+	}
+	more, _, ok := money.Product(int64(burnt), rest).FloorDiv(seconds)
+	if !ok {
+		return used
+	}
+	return used + money.Amount(more)
+}
+
+// credits lists what rolled over and when it is forfeited.
+func (o *Outlook) credits(ctx context.Context, books Reader, operator string, c *alliance.Contract, at time.Time) error {
+	if c.Rollover == nil {
+		return nil
+	}
+	for i := range c.Floors {
+		f := &c.Floors[i]
+		ends := contract.RolloverEnds(c, f)
+		if !ends.After(at) {
+			continue
+		}
+		left, err := books.BalanceAt(ctx, ledger.NewAccount(operator, contract.Asset, "rollover_credit", string(c.ID), f.From.String()), at.UnixNano())
+		if err != nil {
+			return err
+		}
+		if left > 0 {
+			o.Dates = append(o.Dates, NextDate{alliance.Date{Time: ends}, "what rolled over from " + f.From.String() + " is forfeited", left})
+		}
+	}
+	return nil
+}
+
+// WriteOutlook writes an outlook for people.
+func WriteOutlook(w io.Writer, o *Outlook, currency string) error {
+	fmt.Fprintf(w, "%s: %s, with %s\n%s\nat %s, in %s\n\n", o.Contract, o.Title, o.Provider, o.Says, o.At.Format(time.RFC3339), currency)
+	err := table(w, func(line func(...any)) {
+		if v := o.Interval; v != nil {
+			line("interval", v.From.String()+" to "+v.Until.String())
+			line("promised", v.Promised)
+			line("used", v.Used)
+			line("open", v.Open)
+			line("forecast of its end", fmt.Sprintf("%s (%s to %s, by the pace of 7 days, 28 days and the interval)", v.Forecast, v.Low, v.High))
+			line("lost at its end", fmt.Sprintf("%s, at most %s", v.LostForecast, v.LostMost))
+		}
+		if o.FeesAccrued > 0 {
+			line("fees accrued", o.FeesAccrued)
+		}
+	})
+	if err != nil || len(o.Dates) == 0 {
+		return err
+	}
+	fmt.Fprintln(w)
+	return table(w, func(line func(...any)) {
+		line("NEXT DATE", "WHAT", "COSTS IF NOTHING HAPPENS")
+		for _, d := range o.Dates {
+			line(d.On, d.What, d.Cost)
+		}
+	})
+}
