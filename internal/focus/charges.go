@@ -62,7 +62,7 @@ type charge struct {
 // charges makes all charges of the window, in order.
 func (b *Books) charges(latest *alliance.Alliance, w Window) ([]charge, error) {
 	w = b.window(w)
-	list, fixedUse, err := b.usage(w)
+	list, fixedUse, err := b.usage(latest, w)
 	if err != nil {
 		return nil, err
 	}
@@ -98,8 +98,8 @@ type feeKey struct {
 }
 
 // usage returns the charges of requests in the window, and what each fixed fee
-// was used for.
-func (b *Books) usage(w Window) ([]charge, map[feeKey]capacityUse, error) {
+// was used for. What a floor has open is counted from the floor in force.
+func (b *Books) usage(latest *alliance.Alliance, w Window) ([]charge, map[feeKey]capacityUse, error) {
 	var list []charge
 	retired := map[string]money.Amount{}
 	uses := map[feeKey]capacityUse{}
@@ -113,7 +113,7 @@ func (b *Books) usage(w Window) ([]charge, map[feeKey]capacityUse, error) {
 		c.contract = c.terms.Contract(alliance.ContractID(g.contract))
 		if g.commitment != "" {
 			retired[g.commitment] += g.commit
-			open := floorOf(c.contract, g.commitment) - retired[g.commitment]
+			open := floorOf(cmp.Or(latest.Contract(alliance.ContractID(g.contract)), c.contract), g.commitment) - retired[g.commitment]
 			c.applied = append(c.applied, application{contract: g.contract, commitment: g.commitment, cost: g.commit, balance: &open})
 		}
 		c.fixed = c.contract != nil && contract.Perishes(c.contract.Shape)

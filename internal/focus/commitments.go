@@ -31,7 +31,7 @@ func (b *Books) Commitments(latest *alliance.Alliance, w Window) (Table, error) 
 		return Table{}, err
 	}
 	// Use is counted over all time, whatever part of it is asked for.
-	applied, err := b.appliedUntil(w.AsOf)
+	applied, err := b.appliedUntil(latest, w.AsOf)
 	if err != nil {
 		return Table{}, err
 	}
@@ -68,8 +68,8 @@ type retired struct {
 	micro int64
 }
 
-func (b *Books) appliedUntil(at time.Time) (map[string]retired, error) {
-	list, _, err := b.usage(Window{Until: at.Add(time.Nanosecond)})
+func (b *Books) appliedUntil(latest *alliance.Alliance, at time.Time) (map[string]retired, error) {
+	list, _, err := b.usage(latest, Window{Until: at.Add(time.Nanosecond)})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package focusfile
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -117,9 +118,44 @@ func fromBigEndian(b []byte) *big.Int {
 	return n
 }
 
+// maxFooter bounds the description of a file in bytes.
+const maxFooter = 16 << 20
+
+// footer refuses a file whose end does not describe it, before the library
+// makes room for what the end claims.
+func footer(r io.ReaderAt, size int64) error {
+	const magic, tail = "PAR1", 8
+	var end [tail]byte
+	if size < int64(len(magic)+tail) {
+		return fmt.Errorf("%w: it is too short for Parquet", ErrFile)
+	}
+	if _, err := r.ReadAt(end[:], size-tail); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: %w", ErrFile, err)
+	}
+	n := int64(binary.LittleEndian.Uint32(end[:4]))
+	if string(end[4:]) != magic || n > maxFooter || n > size-int64(len(magic)+tail) {
+		return fmt.Errorf("%w: its end is not that of a Parquet file", ErrFile)
+	}
+	return nil
+}
+
 // ReadParquet reads a flat table that WriteParquet wrote, with its types and
-// its metadata.
-func ReadParquet(r io.ReaderAt, size int64) (focus.Table, []byte, error) {
+// its metadata. It is for files of our own: a damaged one is an error, but may
+// cost memory first.
+func ReadParquet(r io.ReaderAt, size int64) (t focus.Table, metadata []byte, err error) {
+	defer func() {
+		// The library panics on some damaged files.
+		if p := recover(); p != nil {
+			t, metadata, err = focus.Table{}, nil, fmt.Errorf("%w: it is damaged: %v", ErrFile, p)
+		}
+	}()
+	if err := footer(r, size); err != nil {
+		return focus.Table{}, nil, err
+	}
+	return readParquet(r, size)
+}
+
+func readParquet(r io.ReaderAt, size int64) (focus.Table, []byte, error) {
 	f, err := parquet.OpenFile(r, size)
 	if err != nil {
 		return focus.Table{}, nil, fmt.Errorf("%w: %w", ErrFile, err)
@@ -154,6 +190,9 @@ func ReadParquet(r io.ReaderAt, size int64) (focus.Table, []byte, error) {
 		}
 		if err != nil {
 			return focus.Table{}, nil, fmt.Errorf("%w: %w", ErrFile, err)
+		}
+		if n == 0 || int64(len(t.Rows)) > f.NumRows() {
+			return focus.Table{}, nil, fmt.Errorf("%w: its rows are not as many as it says", ErrFile)
 		}
 	}
 }
