@@ -32,6 +32,8 @@ type Contract struct {
 	Floors []Floor `yaml:"floors,omitempty"`
 	// Rollover is the part of a paid shortfall that counts for later intervals.
 	Rollover *Rollover `yaml:"rollover,omitempty"`
+	// RevenueShare is what the provider gets of the operator's revenue.
+	RevenueShare *RevenueShare `yaml:"revenue_share,omitempty"`
 	// Fees are fixed payments per interval (take_or_pay, throughput_reservation).
 	Fees []Fee `yaml:"fees,omitempty"`
 	// Ramp is the capacity contracted from a date on; pools of the contract never add up to more.
@@ -53,6 +55,23 @@ type Rollover struct {
 	Months   int64         `yaml:"months"`        // civil months after the interval until it is forfeited
 	Sourced  `yaml:",inline"`
 }
+
+// RevenueShare says what the provider gets of the operator's revenue, month
+// by month, until it comes to the cap or ends.
+type RevenueShare struct {
+	RatePPM int64         `yaml:"rate_ppm"`
+	Base    string        `yaml:"base"`          // sales, wholesale or all
+	Cap     *money.Amount `yaml:"cap,omitempty"` // over the whole term; nil: none
+	Term    `yaml:",inline"`
+	Sourced `yaml:",inline"`
+}
+
+// The bases of a revenue share.
+const (
+	ShareOfSales     = "sales"     // what customers owe the operator
+	ShareOfWholesale = "wholesale" // what parties that sell its plans owe it
+	ShareOfAll       = "all"
+)
 
 // Fee is a fixed payment for one interval, due whether used or not.
 type Fee struct {

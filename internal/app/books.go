@@ -13,6 +13,7 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/admin"
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/contract"
 	"github.com/accordo-ai/accordo/internal/datadir"
 	"github.com/accordo-ai/accordo/internal/journal"
 	"github.com/accordo-ai/accordo/internal/ledger"
@@ -195,7 +196,7 @@ func writeContracts(w io.Writer, list []admin.Contract, currency string) error {
 // began, in the unit of the contract's shape.
 func capacityUsed(c admin.Contract) string {
 	unit := " burn units"
-	if c.Shape == string(alliance.TakeOrPay) {
+	if contract.Units(alliance.Shape(c.Shape)) == "CHIPSEC" {
 		unit = " chip-seconds"
 	}
 	var used int64

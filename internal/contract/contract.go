@@ -125,6 +125,21 @@ func Rollover(c *alliance.Contract, paid money.Amount) money.Amount {
 	return money.Amount(part)
 }
 
+// ShareOf returns what the provider gets for a month's revenue when it has
+// got used before: the rate of it, rounded down once, and never beyond the
+// cap. Revenue below zero takes back what it gave.
+func ShareOf(r *alliance.RevenueShare, revenue, used money.Amount) (money.Amount, error) {
+	part, _, ok := money.Product(int64(revenue), r.RatePPM).FloorDiv(PPM)
+	if !ok {
+		return 0, money.ErrRange
+	}
+	due := money.Amount(part)
+	if r.Cap != nil {
+		due = min(due, *r.Cap-used)
+	}
+	return max(due, -used), nil
+}
+
 // RolloverEnds returns the instant at which what rolled over from an interval
 // is forfeited: whole civil months after its end.
 func RolloverEnds(c *alliance.Contract, f *alliance.Floor) time.Time {

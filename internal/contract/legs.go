@@ -7,14 +7,16 @@ type Event uint8
 
 // The events.
 const (
-	Usage        Event = 1 // a request was served
-	FeeAccrued   Event = 2 // time passed under a fixed fee
-	CapacityLost Event = 3 // an interval ended with capacity unused
-	FloorMissed  Event = 4 // an interval ended below its floor
-	FloorOpened  Event = 5 // an interval with a floor came into the books
-	CreditBought Event = 6 // an interval of a prepaid credit began
-	CreditEnded  Event = 7 // it ended with credit unused
-	CreditPassed Event = 8 // a month ended with more used than was paid ahead
+	Usage        Event = 1  // a request was served
+	FeeAccrued   Event = 2  // time passed under a fixed fee
+	CapacityLost Event = 3  // an interval ended with capacity unused
+	FloorMissed  Event = 4  // an interval ended below its floor
+	FloorOpened  Event = 5  // an interval with a floor came into the books
+	CreditBought Event = 6  // an interval of a prepaid credit began
+	CreditEnded  Event = 7  // it ended with credit unused
+	CreditPassed Event = 8  // a month ended with more used than was paid ahead
+	ShareDue     Event = 9  // a month's revenue was shared with the provider
+	ShareOpened  Event = 10 // the cap of a revenue share came into the books
 )
 
 // Class is the class of an account.
@@ -75,6 +77,11 @@ var (
 	shortfall   = Account{Expense, "shortfall", OfContract}
 	prepaid     = Account{Asset, "prepaid", OfInterval}
 	forfeiture  = Account{Expense, "forfeiture", OfContract}
+	shareCost   = Account{Expense, "revenue_share", OfProvider}
+	shareOwed   = Account{Liability, "revenue_share_payable", OfProvider}
+	shareCap    = Account{Memo, "share_cap", OfContract}
+	shareOpen   = Account{Memo, "share_open", OfContract}
+	shareUsed   = Account{Memo, "share_used", OfContract}
 	clearing    = Account{Asset, "capacity_clearing", OfPool}
 	accrued     = Account{Liability, "accrued", OfProvider}
 	payable     = Account{Liability, "payable", OfProvider}
@@ -91,6 +98,16 @@ var (
 // pool; its requests are allocations of that bill, so they clear against
 // capacity like those of a fixed fee.
 func Legs(c *alliance.Contract, billing alliance.Billing, ev Event) []Leg {
+	if r := c.RevenueShare; r != nil {
+		switch {
+		case ev == ShareDue && r.Cap == nil:
+			return []Leg{{shareCost, shareOwed, AtRest}}
+		case ev == ShareDue:
+			return []Leg{{shareCost, shareOwed, AtRest}, {shareUsed, shareOpen, AtRest}}
+		case ev == ShareOpened && r.Cap != nil:
+			return []Leg{{shareOpen, shareCap, AtFloor}}
+		}
+	}
 	switch c.Shape {
 	case alliance.PayPerUse:
 		if ev == Usage {

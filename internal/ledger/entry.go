@@ -36,9 +36,10 @@ const (
 	Forfeiture Kind = 16 // credit that expired
 	Prepayment Kind = 17 // credit that was paid ahead
 	Overage    Kind = 18 // use beyond what was paid ahead
+	Share      Kind = 19 // revenue shared with a provider
 )
 
-var kindNames = [...]string{"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening", "invoice", "difference", "fee", "unused", "shortfall", "lapse", "rollover", "forfeiture", "prepayment", "overage"}
+var kindNames = [...]string{"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening", "invoice", "difference", "fee", "unused", "shortfall", "lapse", "rollover", "forfeiture", "prepayment", "overage", "share"}
 
 // String names the kind.
 func (k Kind) String() string {

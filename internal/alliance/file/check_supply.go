@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/money"
@@ -45,6 +46,24 @@ func (c *checker) contracts() {
 		}
 		c.ramp(k)
 		c.rollover(k)
+		c.revenueShare(k)
+	}
+}
+
+// revenueShare checks the clause: it is settled by whole months.
+func (c *checker) revenueShare(k *alliance.Contract) {
+	r := k.RevenueShare
+	if r == nil {
+		return
+	}
+	if r.RatePPM < 1 || r.RatePPM > 1_000_000 {
+		c.log.add(c.at(r, "rate_ppm"), fmt.Sprintf("contract %s: %d is no share of revenue", k.ID, r.RatePPM), "rate_ppm: from 1 to 1_000_000")
+	}
+	c.term(r, r.Term)
+	for field, d := range map[string]alliance.Date{"from": r.From, "until": r.Until} {
+		if !d.IsZero() && !d.Equal(time.Date(d.Year(), d.Month(), 1, 0, 0, 0, 0, time.UTC)) {
+			c.log.add(c.at(r, field), fmt.Sprintf("contract %s: a revenue share is settled by whole months", k.ID), field+": the first day of a month")
+		}
 	}
 }
 

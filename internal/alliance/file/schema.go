@@ -66,7 +66,9 @@ func rules() map[string]rule {
 		"Floor.from": req, "Floor.until": req, "Floor.amount": req, "Floor.claim": opt(claim),
 		"Fee.from": req, "Fee.until": req, "Fee.amount": req, "Fee.claim": opt(claim),
 		"Rollover.share_ppm": req, "Rollover.months": req, "Rollover.claim": opt(claim),
-		"RampStep.from": req, "RampStep.claim": opt(claim),
+		"RevenueShare.rate_ppm": req, "RevenueShare.from": req, "RevenueShare.claim": opt(claim),
+		"RevenueShare.base": oneOf(alliance.ShareOfSales, alliance.ShareOfWholesale, alliance.ShareOfAll),
+		"RampStep.from":     req, "RampStep.claim": opt(claim),
 
 		"Chip.id": req, "Chip.name": req, "Chip.vendor": ref(party), "Chip.claim": opt(claim),
 		"ChipThroughput.workload": req, "ChipThroughput.output_tokens_per_second": req, "ChipThroughput.claim": opt(claim),
