@@ -17,6 +17,7 @@ type Trace struct {
 // Decision is one routing decision: who was asked for what, the candidates as
 // the decision saw them, and the pools that could not be candidates.
 type Decision struct {
+	Request    string       `json:"request"`
 	Attempt    string       `json:"attempt,omitempty"`
 	At         time.Time    `json:"at"`
 	Terms      string       `json:"terms"`

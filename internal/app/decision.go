@@ -2,56 +2,18 @@ package app
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/accordo-ai/accordo/internal/admin"
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/route"
 	"github.com/accordo-ai/accordo/internal/settle"
 )
-
-// decisionShown is one routing decision of the journal: the candidates as the
-// decision saw them, and the pools that could not be candidates, recomputed
-// from the terms of that instant.
-type decisionShown struct {
-	Request    string           `json:"request"`
-	Attempt    string           `json:"attempt,omitempty"`
-	At         time.Time        `json:"at"`
-	Terms      string           `json:"terms"`
-	Model      string           `json:"model"`
-	Plan       string           `json:"plan"`
-	Channel    string           `json:"channel"`
-	Territory  string           `json:"territory"`
-	Refused    string           `json:"refused,omitempty"` // code and reason, when nothing was sent
-	Candidates []candidateShown `json:"candidates"`
-	Ineligible []ineligiblePool `json:"ineligible"`
-}
-
-type candidateShown struct {
-	Pool         string `json:"pool"`
-	Contract     string `json:"contract"`
-	Shape        string `json:"shape"`
-	Verdict      string `json:"verdict"`
-	CostNano     int64  `json:"cost_nano"`
-	PriceNano    int64  `json:"price_nano"`
-	ScarcityNano int64  `json:"scarcity_nano"`
-	LatencyNano  int64  `json:"latency_nano"`
-	LambdaPPM    int64  `json:"lambda_ppm"`
-}
-
-type ineligiblePool struct {
-	Pool   string             `json:"pool"`
-	Cause  string             `json:"cause"`
-	Why    string             `json:"why"`
-	Right  string             `json:"right,omitempty"`
-	Claims []alliance.ClaimID `json:"claims,omitempty"`
-}
 
 var verdictWords = map[record.Verdict]string{
 	record.Chosen: "chosen", record.Dearer: "dearer", record.Full: "full",
@@ -61,16 +23,12 @@ var verdictWords = map[record.Verdict]string{
 // ExplainRequest writes every decision about one request of the data
 // directory, candidate by candidate.
 func ExplainRequest(w io.Writer, data, request string, asJSON bool) error {
-	ctx := context.Background()
-	b, err := openReading(ctx, data)
+	b, err := openReading(context.Background(), data)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	t, err := settle.Find(ctx, b.store, b.records, termsFrom(b.dir), request)
-	if errors.Is(err, settle.ErrUnknown) {
-		return fmt.Errorf("%w: the id is the answer's header x-request-id", err)
-	}
+	t, err := b.find(context.Background(), request)
 	if err != nil {
 		return err
 	}
@@ -78,22 +36,19 @@ func ExplainRequest(w io.Writer, data, request string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	if asJSON {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(list)
-	}
-	return writeDecisions(w, list)
+	return show(w, asJSON, list, func(w io.Writer) error { return writeDecisions(w, list) })
 }
 
-// decisions shows the decision behind each attempt and refusal of a trace.
-func decisions(t *settle.Trace, terms settle.TermsFunc) ([]decisionShown, error) {
-	var list []decisionShown
+// decisions shows the decision behind each attempt and refusal of a trace: the
+// candidates as the journal keeps them, and the pools that could not be
+// candidates, recomputed from the terms of that instant.
+func decisions(t *settle.Trace, terms settle.TermsFunc) ([]admin.Decision, error) {
+	var list []admin.Decision
 	for i := range t.Attempts {
 		r := &t.Attempts[i].Intent
 		in := r.Intent
-		d := decisionShown{Request: in.Request, Attempt: string(in.Attempt), At: time.Unix(0, r.At).UTC(), Terms: in.Terms, Model: in.Model, Plan: in.Plan, Channel: in.Channel, Territory: in.Territory}
-		if err := d.fill(terms, in.Considered, in.Estimate.Input(), in.Estimate.AllOutput()); err != nil {
+		d := admin.Decision{Request: in.Request, Attempt: string(in.Attempt), At: time.Unix(0, r.At).UTC(), Terms: in.Terms, Model: in.Model, Plan: in.Plan, Channel: in.Channel, Territory: in.Territory}
+		if err := fillDecision(&d, terms, in.Considered, in.Estimate.Input(), in.Estimate.AllOutput()); err != nil {
 			return nil, err
 		}
 		list = append(list, d)
@@ -101,8 +56,8 @@ func decisions(t *settle.Trace, terms settle.TermsFunc) ([]decisionShown, error)
 	for i := range t.Refusals {
 		r := &t.Refusals[i]
 		in := r.Refusal
-		d := decisionShown{Request: in.Request, At: time.Unix(0, r.At).UTC(), Terms: in.Terms, Model: in.Model, Plan: in.Plan, Channel: in.Channel, Territory: in.Territory, Refused: in.Code + ": " + in.Reason}
-		if err := d.fill(terms, in.Considered, 0, 0); err != nil {
+		d := admin.Decision{Request: in.Request, At: time.Unix(0, r.At).UTC(), Terms: in.Terms, Model: in.Model, Plan: in.Plan, Channel: in.Channel, Territory: in.Territory, Refused: in.Code + ": " + in.Reason}
+		if err := fillDecision(&d, terms, in.Considered, 0, 0); err != nil {
 			return nil, err
 		}
 		list = append(list, d)
@@ -110,14 +65,14 @@ func decisions(t *settle.Trace, terms settle.TermsFunc) ([]decisionShown, error)
 	return list, nil
 }
 
-// fill adds the candidates of the record and recomputes who was ineligible.
-func (d *decisionShown) fill(terms settle.TermsFunc, considered []record.Considered, input, output int64) error {
+// fillDecision adds the candidates of the record and recomputes who was ineligible.
+func fillDecision(d *admin.Decision, terms settle.TermsFunc, considered []record.Considered, input, output int64) error {
 	a, err := terms(d.Terms)
 	if err != nil {
 		return err
 	}
 	for _, c := range considered {
-		shown := candidateShown{Pool: c.Pool, Verdict: verdictWords[c.Verdict], CostNano: c.Cost, PriceNano: c.Price, ScarcityNano: c.Scarcity, LatencyNano: c.Latency, LambdaPPM: c.LambdaPPM}
+		shown := admin.Candidate{Pool: c.Pool, Verdict: verdictWords[c.Verdict], CostNano: c.Cost, PriceNano: c.Price, ScarcityNano: c.Scarcity, LatencyNano: c.Latency, LambdaPPM: c.LambdaPPM}
 		if p := a.Pool(alliance.PoolID(c.Pool)); p != nil {
 			shown.Contract = string(p.Contract)
 			if k := a.Contract(p.Contract); k != nil {
@@ -136,17 +91,17 @@ func (d *decisionShown) fill(terms settle.TermsFunc, considered []record.Conside
 		q.Variant = v.ID
 	}
 	for _, out := range route.New(a, d.At).Explain(d.At, d.At, q).Ineligible {
-		shown := ineligiblePool{Pool: string(out.Pool.ID), Cause: out.Cause, Why: out.Why}
+		shown := admin.Ineligible{Pool: string(out.Pool.ID), Cause: out.Cause, Why: out.Why}
 		for _, r := range out.Refusals {
 			shown.Right = string(r.Right.ID)
-			shown.Claims = append(shown.Claims, r.Right.Claim...)
+			shown.Claims = append(shown.Claims, texts(r.Right.Claim)...)
 		}
 		d.Ineligible = append(d.Ineligible, shown)
 	}
 	return nil
 }
 
-func writeDecisions(w io.Writer, list []decisionShown) error {
+func writeDecisions(w io.Writer, list []admin.Decision) error {
 	for _, d := range list {
 		fmt.Fprintf(w, "request %s at %s\n  %s for plan %s on channel %s in %s, terms %s\n", d.Request, d.At.Format(time.RFC3339Nano), d.Model, d.Plan, d.Channel, d.Territory, short(d.Terms))
 		if d.Attempt != "" {
@@ -171,7 +126,7 @@ func writeDecisions(w io.Writer, list []decisionShown) error {
 			for _, p := range d.Ineligible {
 				fmt.Fprintf(w, "    %s: %s\n", p.Pool, p.Why)
 				if p.Right != "" {
-					fmt.Fprintf(w, "      right %s, claims %s\n", p.Right, joinIDs(p.Claims))
+					fmt.Fprintf(w, "      right %s, claims %s\n", p.Right, strings.Join(p.Claims, ", "))
 				}
 			}
 		}

@@ -28,25 +28,11 @@ func (s *server) Trace(ctx context.Context, id string) (admin.Trace, error) {
 	if err := errors.Join(writeDecisions(&text, list), settle.WriteTrace(&text, t)); err != nil {
 		return admin.Trace{}, err
 	}
-	v := admin.Trace{RequestID: id, Text: text.String()}
-	for i := range list {
-		v.Decisions = append(v.Decisions, decisionView(&list[i]))
-	}
+	v := admin.Trace{RequestID: id, Text: text.String(), Decisions: list}
 	for i := range t.Attempts {
 		v.Attempts = append(v.Attempts, attemptView(&t.Attempts[i]))
 	}
 	return v, nil
-}
-
-func decisionView(d *decisionShown) admin.Decision {
-	v := admin.Decision{Attempt: d.Attempt, At: d.At, Terms: d.Terms, Model: d.Model, Plan: d.Plan, Channel: d.Channel, Territory: d.Territory, Refused: d.Refused}
-	for _, c := range d.Candidates {
-		v.Candidates = append(v.Candidates, admin.Candidate(c))
-	}
-	for _, p := range d.Ineligible {
-		v.Ineligible = append(v.Ineligible, admin.Ineligible{Pool: p.Pool, Cause: p.Cause, Why: p.Why, Right: p.Right, Claims: texts(p.Claims)})
-	}
-	return v
 }
 
 func attemptView(a *settle.Attempt) admin.Attempt {
