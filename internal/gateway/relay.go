@@ -94,7 +94,12 @@ func (a *attempt) header(resp *http.Response) http.Header {
 	return h
 }
 
-const readBytes = 32 << 10
+// A stream is read into few bytes while it comes slowly, so that ten thousand
+// that say nothing hold little, and into many while it fills them.
+const (
+	readBytes = 32 << 10
+	slowBytes = 1 << 10
+)
 
 func newReadBuffer() any { return new([readBytes]byte) }
 
@@ -119,10 +124,11 @@ func (a *attempt) stream(ctx context.Context, resp *http.Response) verdict {
 	defer c.g.streams.Put(st)
 	st.Reset(c.shown, c.req.IncludeUsage, c.req.Choices)
 	s := &relay{a, ctx, resp, st, http.NewResponseController(c.w), false}
-	buf := c.g.buffers.Get().(*[readBytes]byte)
-	defer c.g.buffers.Put(buf)
-	for {
-		n, readErr := resp.Body.Read(buf[:])
+	var large *[readBytes]byte
+	defer func() { c.g.keep(large) }()
+	small := make([]byte, slowBytes)
+	for buf := small; ; {
+		n, readErr := resp.Body.Read(buf)
 		out, fault := s.st.Feed(buf[:n])
 		if fault == nil && readErr != nil {
 			fault = s.st.Close()
@@ -136,11 +142,26 @@ func (a *attempt) stream(ctx context.Context, resp *http.Response) verdict {
 		}
 		switch {
 		case s.st.Phase() == openai.Done, readErr != nil && s.st.Complete():
-			return s.finish(buf[:])
+			return s.finish(small)
 		case readErr != nil:
 			return s.cut(reasonCut)
 		}
 		s.rearm(n)
+		switch {
+		case large == nil && n == len(small):
+			large = c.g.buffers.Get().(*[readBytes]byte)
+			buf = large[:]
+		case large != nil && n < len(small):
+			c.g.keep(large)
+			buf, large = small, nil
+		}
+	}
+}
+
+// keep takes a buffer back; nil is none.
+func (g *Gateway) keep(buf *[readBytes]byte) {
+	if buf != nil {
+		g.buffers.Put(buf)
 	}
 }
 

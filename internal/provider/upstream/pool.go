@@ -25,6 +25,8 @@ type pool struct {
 	secure  *tls.Config
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	slots   chan struct{} // one taken for every call under way
+	outs    sync.Pool     // of *[]byte: what is being written, at most a header or inlineBytes
+	aheads  sync.Pool     // of *[aheadBytes]byte
 
 	mu     sync.Mutex
 	idle   []*link // used last at the end
@@ -34,11 +36,14 @@ type pool struct {
 
 // link is one connection, owned by one call or idle.
 type link struct {
+	pool     *pool
 	net.Conn          // with TLS where there is TLS
 	raw      net.Conn // below TLS
 	br       *bufio.Reader
-	left     int64 // that may still be read: bounds the header
-	out      []byte
+	left     int64  // that may still be read: bounds the header
+	ahead    []byte // arrived and not read yet, in room
+	room     *[aheadBytes]byte
+	fast     bool      // the last read took all it could
 	since    time.Time // idle
 	used     bool      // has had a call before
 	partial  bool      // a request was not written to its end
@@ -50,10 +55,15 @@ type link struct {
 // rest, so that a provider that answers without reading cannot block it.
 const inlineBytes = 32 << 10
 
+// linkBuffer is what a connection holds to read; a body that is read into
+// more passes it by.
+const linkBuffer = 4 << 10
+
 var errHeaderTooLarge = errors.New("the header of the answer is too large")
 
 func newPool(u *url.URL, dial func(context.Context, string, string) (net.Conn, error), secure *tls.Config, most int) *pool {
 	p := &pool{host: u.Host, address: u.Host, dial: dial, slots: make(chan struct{}, most)}
+	p.outs.New, p.aheads.New = func() any { return new([]byte) }, func() any { return new([aheadBytes]byte) }
 	port := "80"
 	if u.Scheme == "https" {
 		p.secure, port = secure, "443"
@@ -127,7 +137,7 @@ func (p *pool) connect(ctx context.Context) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &link{Conn: conn, raw: conn, left: math.MaxInt64}
+	l := &link{pool: p, Conn: conn, raw: conn, left: math.MaxInt64}
 	if p.secure != nil {
 		limited, cancel := context.WithTimeout(ctx, HandshakeTimeout)
 		defer cancel()
@@ -138,7 +148,7 @@ func (p *pool) connect(ctx context.Context) (*link, error) {
 		}
 		l.Conn = secured
 	}
-	l.br = bufio.NewReaderSize(limitedReader{l}, readBuffer)
+	l.br = bufio.NewReaderSize(limitedReader{l}, linkBuffer)
 	return l, nil
 }
 
@@ -153,10 +163,7 @@ func (e *handshakeError) Unwrap() error { return e.err }
 
 // put makes a connection idle.
 func (p *pool) put(l *link) {
-	if cap(l.out) > 2*inlineBytes {
-		l.out = nil
-	}
-	l.since = time.Now()
+	l.since, l.fast = time.Now(), false
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -201,21 +208,58 @@ func (p *pool) close() {
 	}
 }
 
-// limitedReader reads from a link no more than its limit.
+// limitedReader reads from a link no more than its limit. While bytes come
+// faster than the link's small buffer takes them it reads further ahead, into
+// memory that the link holds only meanwhile.
 type limitedReader struct{ l *link }
 
 // Read fails once the limit is used up.
 func (r limitedReader) Read(b []byte) (int, error) {
-	if r.l.left <= 0 {
+	l := r.l
+	if l.left <= 0 {
 		return 0, errHeaderTooLarge
 	}
-	if int64(len(b)) > r.l.left {
-		b = b[:r.l.left]
+	if int64(len(b)) > l.left {
+		b = b[:l.left]
 	}
-	n, err := r.l.Conn.Read(b)
-	r.l.left -= int64(n)
-	return n, err
+	if len(l.ahead) == 0 && !l.fast {
+		n, err := l.Conn.Read(b)
+		l.fast, l.left = n == len(b), l.left-int64(n)
+		return n, err
+	}
+	if len(l.ahead) == 0 {
+		l.room = l.pool.aheads.Get().(*[aheadBytes]byte)
+		n, err := l.Conn.Read(l.room[:])
+		l.ahead, l.fast = l.room[:n], n == aheadBytes
+		if n == 0 {
+			l.forget()
+			return 0, err
+		} // an error comes again
+	}
+	n := copy(b, l.ahead)
+	l.left -= int64(n)
+	if l.ahead = l.ahead[n:]; len(l.ahead) == 0 {
+		l.forget()
+	}
+	return n, nil
 }
+
+// forget lets go of the memory for reading ahead, and of what is in it.
+func (l *link) forget() {
+	if l.room != nil {
+		l.pool.aheads.Put(l.room)
+	}
+	l.ahead, l.room = nil, nil
+}
+
+// more reports whether so much has arrived that reading on does not wait.
+func (l *link) more() bool { return len(l.ahead) >= surelyMore }
+
+const (
+	aheadBytes = 32 << 10
+	// surelyMore is longer than any line between two chunks.
+	surelyMore = 256
+)
 
 // exchange writes a request and reads the header of its answer.
 func (l *link) exchange(host, path string, fields []field, body [][]byte) (resp *http.Response, sent bool, err error) {
@@ -223,21 +267,23 @@ func (l *link) exchange(host, path string, fields []field, body [][]byte) (resp 
 	for _, b := range body {
 		length += len(b)
 	}
-	l.header(host, path, fields, length)
+	out := l.pool.outs.Get().(*[]byte)
+	*out = appendHeader((*out)[:0], host, path, fields, length)
 	var failed error
-	if l.written = nil; len(l.out)+length <= inlineBytes {
+	if l.written = nil; len(*out)+length <= inlineBytes {
 		for _, b := range body {
-			l.out = append(l.out, b...)
+			*out = append(*out, b...)
 		}
 		var n int
-		if n, failed = l.Conn.Write(l.out); failed != nil {
+		n, failed = l.Conn.Write(*out)
+		if l.pool.outs.Put(out); failed != nil {
 			if n == 0 {
 				return nil, false, failed
 			}
 			l.partial = true
 		}
 	} else {
-		l.send(body)
+		l.send(out, body)
 	}
 	// A write that failed does not mean that there is no answer.
 	for l.left = MaxHeaderBytes; err == nil; {
@@ -257,9 +303,9 @@ func (l *link) exchange(host, path string, fields []field, body [][]byte) (resp 
 	return nil, true, err
 }
 
-// header writes the head of a request into out.
-func (l *link) header(host, path string, fields []field, length int) {
-	b := append(l.out[:0], "POST "...)
+// appendHeader appends the head of a request.
+func appendHeader(b []byte, host, path string, fields []field, length int) []byte {
+	b = append(b, "POST "...)
 	b = append(b, path...)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, host...)
@@ -271,18 +317,19 @@ func (l *link) header(host, path string, fields []field, length int) {
 		b = append(b, ": "...)
 		b = append(b, f.value...)
 	}
-	l.out = append(b, "\r\n\r\n"...)
+	return append(b, "\r\n\r\n"...)
 }
 
 // send writes a long request while its answer is being read: a provider may
 // answer before it has read all, and stop reading.
-func (l *link) send(body [][]byte) {
+func (l *link) send(out *[]byte, body [][]byte) {
 	written := make(chan struct{})
 	l.written = written
 	pieces := make(net.Buffers, 0, len(body)+1)
-	pieces = append(append(pieces, l.out), body...)
+	pieces = append(append(pieces, *out), body...)
 	go func() {
 		defer close(written)
+		defer l.pool.outs.Put(out)
 		if _, err := pieces.WriteTo(l.Conn); err != nil {
 			// What the other side has answered is there; do not wait for more.
 			l.partial = true
@@ -297,6 +344,7 @@ const earlyAnswer = time.Second
 // drop closes the connection and waits for a request that is being written.
 func (l *link) drop() {
 	_ = l.Close()
+	l.forget()
 	if l.written != nil {
 		<-l.written
 	}
@@ -339,6 +387,11 @@ func (a *answer) Read(b []byte) (int, error) {
 		return 0, a.err
 	}
 	n, err := a.body.Read(b)
+	for err == nil && n < len(b) && a.link.more() {
+		var k int
+		k, err = a.body.Read(b[n:])
+		n += k
+	}
 	if err == nil {
 		return n, nil
 	}
@@ -366,7 +419,7 @@ func (a *answer) end(complete bool) {
 	}
 	a.link = nil
 	// A cancellation that has begun may still set the deadline.
-	if a.stop() && complete && a.keep && l.whole() && l.br.Buffered() == 0 {
+	if a.stop() && complete && a.keep && l.whole() && l.br.Buffered() == 0 && len(l.ahead) == 0 {
 		l.written = nil
 		a.pool.put(l)
 	} else {
