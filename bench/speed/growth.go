@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -81,7 +80,7 @@ func (b *bench) growth(ctx context.Context) error {
 		at   []int
 		of   func(n int) sizes
 	}{
-		{"keys", []int{1, 1_000, 1_000_000}, func(n int) sizes { return sizes{keys: n} }},
+		{"keys", []int{1_000, 100_000, 1_000_000}, func(n int) sizes { return sizes{keys: n} }},
 		{"rights", []int{1, 100, 10_000}, func(n int) sizes { return sizes{rights: n} }},
 		{"ineligible", []int{0, 100, 5_000}, func(n int) sizes { return sizes{ineligible: n} }},
 		{"variants", []int{0, 100, 5_000}, func(n int) sizes { return sizes{variants: n} }},
@@ -197,21 +196,22 @@ func (s *sink) Write(p []byte) (int, error) { return len(p), nil }
 // WriteHeader notes the status.
 func (s *sink) WriteHeader(status int) { s.status = status }
 
+// active is how many keys have traffic, whatever the number of keys.
+const active = 1000
+
 // perCall is the median time of one request in microseconds, over keys that
 // are spread widely when they are many.
 func perCall(h http.Handler, length time.Duration, spread bool, n int) (float64, error) {
 	body := `{"model":"` + modelPlain + `","max_tokens":300,"messages":[{"role":"user","content":"` + strings.Repeat("lorem ip", 128) + `"}]}`
 	var times []float64
-	var random [8]byte
-	for end, i := time.Now().Add(length), uint64(0); time.Now().Before(end); {
+	for end, i := time.Now().Add(length), 0; time.Now().Before(end); {
 		const batch = 20
 		begin := time.Now()
 		for range batch {
 			i++
 			k := 0
-			if spread {
-				binary.LittleEndian.PutUint64(random[:], i*0x9e3779b97f4a7c15)
-				k = int(binary.LittleEndian.Uint64(random[:]) >> 1 % uint64(n))
+			if spread { // the same number of active customers, over all keys
+				k = int(i%active) * max(1, n/active) % n
 			}
 			r, err := http.NewRequest("POST", "/v1/chat/completions", strings.NewReader(body))
 			if err != nil {

@@ -202,7 +202,7 @@ func writeCertificate(certFile, keyFile string) error {
 func startNginx(b *bench, address, upstream, dir string) (*process, error) {
 	scheme, host, _ := strings.Cut(upstream, "://")
 	conf := fmt.Sprintf(`worker_processes 2; daemon off; pid %[1]s/pid; error_log %[1]s/error.log error; worker_rlimit_nofile 20000;
-events { worker_connections 10000; }
+events { worker_connections 19900; }
 http {
   access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
   client_max_body_size 20m; client_body_buffer_size 512k; keepalive_requests 1000000000;
