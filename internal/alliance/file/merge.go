@@ -38,11 +38,20 @@ type section struct {
 
 func sections() []section {
 	return []section{
-		{"parties", party, "party"}, {"claims", claim, "claim"}, {"deals", deal, "deal"},
-		{"contracts", contract, "contract"}, {"chips", chip, "chip"}, {"pools", pool, "pool"},
-		{"models", model, "model"}, {"families", family, "family"}, {"channels", channel, "channel"},
-		{"rights", right, "right"}, {"prices", price, "price"}, {"plans", plan, "plan"},
-		{"variants", variant, "variant"}, {"tenants", tenant, "tenant"},
+		{"parties", party, "party"},
+		{"claims", claim, "claim"},
+		{"deals", deal, "deal"},
+		{"contracts", contract, "contract"},
+		{"chips", chip, "chip"},
+		{"pools", pool, "pool"},
+		{"models", model, "model"},
+		{"families", family, "family"},
+		{"channels", channel, "channel"},
+		{"rights", right, "right"},
+		{"prices", price, "price"},
+		{"plans", plan, "plan"},
+		{"variants", variant, "variant"},
+		{"tenants", tenant, "tenant"},
 	}
 }
 
