@@ -17,6 +17,11 @@ fi
 if git grep -nIE 'registry\.npmjs|proxy\.golang|pypi\.org|files\.pythonhosted' -- ':!scripts/check.sh'; then
   say "a registry's address is in the tree"; fail=1
 fi
+if command -v govulncheck >/dev/null 2>&1; then
+  govulncheck ./... || { say "a vulnerability is reachable"; fail=1; }
+else
+  say "govulncheck is not installed: known vulnerabilities were not looked for"
+fi
 go test ./internal/archtest || fail=1
 [ $fail -eq 0 ] && say "clean"
 exit $fail

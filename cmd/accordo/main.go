@@ -96,9 +96,15 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 	return app.ExitWrong
 }
 
-type versionCommand struct{}
+type versionCommand struct {
+	SBOM bool `name:"sbom" help:"Print what the program is made of, as CycloneDX in JSON."`
+}
 
-func (versionCommand) Run(s streams) error {
+// Run prints the version, or the bill of materials.
+func (c versionCommand) Run(s streams) error {
+	if c.SBOM {
+		return app.BillOfMaterials(s.out, version)
+	}
 	_, err := fmt.Fprintln(s.out, "accordo", version)
 	return err
 }

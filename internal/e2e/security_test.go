@@ -580,3 +580,30 @@ func TestSecurity_KeysAreRandomAndKeptAsHashes(t *testing.T) {
 		t.Error("two keys are the same")
 	}
 }
+
+// The program says what it is made of: every module with its version and
+// checksum, as the build recorded it.
+func TestSecurity_BillOfMaterials(t *testing.T) {
+	d := &deployment{t: t}
+	out, code := d.command("version", "--sbom")
+	var bom struct {
+		BOMFormat   string
+		SpecVersion string
+		Components  []struct {
+			Type, Name, Version, PURL string
+			Hashes                    []struct{ Content string }
+			Properties                []struct{ Name, Value string }
+		}
+	}
+	decode(t, out, &bom)
+	names := map[string]bool{}
+	for _, c := range bom.Components {
+		names[c.Name] = true
+		if c.Version == "" || c.Type == "library" && (len(c.Properties) != 1 || !strings.HasPrefix(c.Properties[0].Value, "h1:")) || c.Type == "file" && (len(c.Hashes) != 1 || len(c.Hashes[0].Content) != 64) {
+			t.Errorf("%+v", c)
+		}
+	}
+	if code != 0 || bom.BOMFormat != "CycloneDX" || bom.SpecVersion != "1.6" || !names["modernc.org/sqlite"] || !names["github.com/alecthomas/kong"] || !names["go"] {
+		t.Errorf("%d %.2000s", code, out)
+	}
+}
