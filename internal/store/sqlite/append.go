@@ -31,7 +31,7 @@ func (s *Store) Append(ctx context.Context, step *ledger.Step) error {
 	}
 	s.names.mu.Lock()
 	defer s.names.mu.Unlock()
-	w := writer{ctx: ctx, tx: tx, names: s.names, from: s.names.last}
+	w := writer{ctx: ctx, tx: tx, names: s.names, from: s.names.last, known: map[string]*sql.Stmt{}}
 	if err := errors.Join(w.step(step), w.err); err != nil {
 		w.forget()
 		return errors.Join(fmt.Errorf("store batch %d: %w", step.Batch.Sequence, err), ignoreDone(tx.Rollback()))
@@ -57,6 +57,7 @@ type writer struct {
 	names *names
 	from  int64 // names.last before the transaction
 	fresh []string
+	known map[string]*sql.Stmt // of the transaction, which closes them
 	err   error
 }
 
@@ -71,9 +72,17 @@ func (w *writer) forget() {
 }
 
 func (w *writer) exec(query string, args ...any) {
-	if w.err == nil {
-		_, w.err = w.tx.ExecContext(w.ctx, query, args...)
+	if w.err != nil {
+		return
 	}
+	s := w.known[query]
+	if s == nil {
+		if s, w.err = w.tx.PrepareContext(w.ctx, query); w.err != nil {
+			return
+		}
+		w.known[query] = s
+	}
+	_, w.err = s.ExecContext(w.ctx, args...)
 }
 
 func (w *writer) step(s *ledger.Step) error {

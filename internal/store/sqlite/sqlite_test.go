@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/accordo-ai/accordo/internal/settle"
 	"github.com/accordo-ai/accordo/internal/store/sqlite"
 	"github.com/accordo-ai/accordo/internal/store/storetest"
@@ -104,5 +106,51 @@ func TestTwoWriters_OnlyOneChainGrows(t *testing.T) {
 		if err := second.Append(t.Context(), &steps[i]); !errors.Is(err, settle.ErrHead) {
 			t.Fatalf("the second writer of batch %d: %v", i+1, err)
 		}
+	}
+}
+
+// TestOpen_BringsTheFirstSchemaUpToDate fills a file as the first schema had
+// it and opens it: months and open suspense follow from its entries.
+func TestOpen_BringsTheFirstSchemaUpToDate(t *testing.T) {
+	dir, fresh := t.TempDir(), t.TempDir()
+	steps := storetest.Steps(t, storetest.History(storetest.Random(3), 400))
+	want := open(t, fresh)
+	defer want.Close()
+	w := open(t, dir)
+	for i := range steps {
+		if err := errors.Join(w.Append(t.Context(), &steps[i]), want.Append(t.Context(), &steps[i])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(dir, "books.sqlite"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		"DROP TABLE period", "DROP INDEX batch_fact", "DROP INDEX entry_difference", "ALTER TABLE batch DROP COLUMN fact", "ALTER TABLE batch DROP COLUMN fact_digest",
+		"DROP INDEX entry_debit", "DROP INDEX entry_credit", "CREATE INDEX entry_debit ON entry (debit)", "CREATE INDEX entry_credit ON entry (credit)", "PRAGMA user_version = 1",
+	} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w = open(t, dir)
+	defer w.Close()
+	have, err := w.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := want.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(state, have); diff != "" || len(have.Periods) == 0 || len(have.Suspended) == 0 {
+		t.Errorf("-fresh +brought up to date:\n%s", diff)
 	}
 }
