@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -370,6 +371,19 @@ func (l *link) whole() bool {
 	return !l.partial
 }
 
+// silent reports whether TLS has nothing that came behind the answer. It may
+// have read a record more than was asked for, which alive cannot see, and which
+// would be taken for the answer of the next call.
+func (l *link) silent() bool {
+	if l.Conn == l.raw {
+		return true
+	}
+	_ = l.SetReadDeadline(time.Unix(1, 0)) // what is not here yet is alive's to find
+	var one [1]byte
+	n, err := l.Conn.Read(one[:])
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && l.SetReadDeadline(time.Time{}) == nil
+}
+
 // answer is the body of an answer. Its end gives the connection back.
 type answer struct {
 	body io.ReadCloser
@@ -419,7 +433,7 @@ func (a *answer) end(complete bool) {
 	}
 	a.link = nil
 	// A cancellation that has begun may still set the deadline.
-	if a.stop() && complete && a.keep && l.whole() && l.br.Buffered() == 0 && len(l.ahead) == 0 {
+	if a.stop() && complete && a.keep && l.whole() && l.br.Buffered() == 0 && len(l.ahead) == 0 && l.silent() {
 		l.written = nil
 		a.pool.put(l)
 	} else {

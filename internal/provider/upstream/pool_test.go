@@ -247,7 +247,7 @@ func TestSend_UsesConnectionsAgain(t *testing.T) {
 					t.Fatalf("call %d: %+v", i, got)
 				}
 				if !row.keep { // until the other side's end has arrived
-					for c.pool.idle[0] != nil && alive(c.pool.idle[0].raw) {
+					for len(c.pool.idle) > 0 && alive(c.pool.idle[0].raw) {
 						time.Sleep(time.Millisecond)
 					}
 				}
