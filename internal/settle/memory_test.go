@@ -49,6 +49,16 @@ func (m *memory) attempts(n int) {
 	}
 }
 
+// refusals journals n refusals.
+func (m *memory) refusals(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for range n {
+		m.made++
+		m.add(record.Record{Kind: record.KindRefusal, Refusal: &record.Refusal{Request: requestID(m.made), Tenant: "t1", Key: "k", Plan: "direct", Code: "no_right"}})
+	}
+}
+
 // requestID is as random as the ids of clients are.
 func requestID(n int) string {
 	sum := sha256.Sum256(fmt.Append(nil, n))

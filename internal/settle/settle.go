@@ -37,6 +37,9 @@ const (
 	Window = 250 * time.Millisecond
 	// MaxOutcomes is how many unposted outcomes close a batch at once.
 	MaxOutcomes = 4096
+	// MaxPending is how many records close a batch at once, of whatever kind:
+	// refusals alone must not pile up in memory.
+	MaxPending = 2 * MaxOutcomes
 	// MaxQueue is how many posted batches wait in memory for a store that
 	// fails; then posting stops until it works, and marks go on.
 	MaxQueue = 64
@@ -52,7 +55,7 @@ type Status struct {
 	Stored ledger.Head `json:"stored"` // the last stored batch
 	Posted ledger.Head `json:"posted"` // the last batch in memory
 	// Lag counts the records of the journal that are not stored. An idle node
-	// may keep a few: a batch is closed for outcomes, not for intents or refusals.
+	// may keep up to MaxPending: until then only outcomes close a batch.
 	Lag     uint64    `json:"lag"`
 	Waiting int       `json:"waiting"` // outcomes that were read and are not posted
 	Queued  int       `json:"queued"`  // batches that wait for the store
@@ -171,7 +174,8 @@ func (s *Settler) postAll(ctx context.Context, last bool) error {
 	if err := s.read(ctx); err != nil {
 		return err
 	}
-	if s.outcomes == 0 || !last && s.outcomes < MaxOutcomes && time.Since(s.since) < Window {
+	old := s.outcomes > 0 && (last || time.Since(s.since) >= Window)
+	if !old && s.outcomes < MaxOutcomes && len(s.pending) < MaxPending {
 		return nil
 	}
 	if err := s.close(ctx); err != nil {

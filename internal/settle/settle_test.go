@@ -332,3 +332,31 @@ func TestCatchUp_PostsWhatTheJournalClosed(t *testing.T) {
 		}
 	}
 }
+
+func TestRun_KeepsFewRecordsWhereNothingIsServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, store := &memory{}, &discard{}
+		s, err := settle.New(t.Context(), j, store, storetest.Terms, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		for range 10 {
+			j.refusals(settle.MaxOutcomes)
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if n := j.longest(); n > 3*settle.MaxOutcomes {
+			t.Errorf("%d records of refusals wait in memory", n)
+		}
+		if st := s.Status(); st.Stored.Batch == 0 || st.Error != "" {
+			t.Errorf("%+v", st)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
