@@ -27,7 +27,7 @@ check: ## formatting, vet, staticcheck, vulnerabilities, tidy
 	@scripts/check.sh
 
 bench: build ## benchmarks, as ratios to a baseline of the same run
-	@scripts/bench.sh
+	@scripts/bench.sh $(ARGS)
 
 fuzz: ## every fuzz target for FUZZTIME each
 	@scripts/fuzz.sh

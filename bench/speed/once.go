@@ -94,8 +94,9 @@ func (b *bench) idle(ctx context.Context, t target) error {
 			}
 		}
 	}()
-	if failed != nil {
-		return failed
+	if failed != nil { // no figure in this round; the log says why
+		fmt.Fprintf(os.Stderr, "idle streams on %s: %v\n%s\n", t.name, failed, tail(r.log.String()))
+		return ctx.Err()
 	}
 	time.Sleep(200 * time.Millisecond)
 	b.rows.add(workIdle, t.name, "streams", float64(n))

@@ -96,7 +96,7 @@ func (h *head) status() string {
 
 // chunks follows a chunked body through any cut of its bytes.
 type chunks struct {
-	state byte // 's' size, 'd' data, 'e' end of data, 't' trailer
+	state byte // 's' size, 'x' its extension, 'd' data, 'e' end of data, 't' trailer
 	left  int
 	line  int // bytes of the current line
 }
@@ -126,6 +126,9 @@ func (c *chunks) feed(p []byte, take func([]byte)) (n int, done bool, err error)
 		}
 		if b != '\n' {
 			c.line++
+			if b == ';' && c.state == 's' {
+				c.state = 'x'
+			}
 			if c.state == 's' {
 				d := bytes.IndexByte([]byte("0123456789abcdef"), b|0x20)
 				if d < 0 || c.left > 1<<26 {
@@ -134,6 +137,9 @@ func (c *chunks) feed(p []byte, take func([]byte)) (n int, done bool, err error)
 				c.left = c.left<<4 | d
 			}
 			continue
+		}
+		if c.state == 'x' {
+			c.state = 's'
 		}
 		switch {
 		case c.state == 's' && c.left > 0:
