@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -143,12 +142,17 @@ func (o *FocusOrder) export(ctx context.Context, data string, d focus.Dataset, v
 		return nil, err
 	}
 	defer b.Close()
-	gathered, latest, err := b.gather(ctx)
+	terms, closed, err := b.lastTerms(ctx)
 	if err != nil {
 		return nil, err
 	}
+	gathered, err := b.gather(ctx)
+	if err != nil {
+		return nil, err
+	}
+	latest := terms.Alliance()
 	result := &exported{Notice: latest.Notice}
-	table, err := result.table(gathered, latest, d, v, w)
+	table, err := result.table(gathered, latest, closed, d, v, w)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +163,7 @@ func (o *FocusOrder) export(ctx context.Context, data string, d focus.Dataset, v
 	}
 	result.Own = verdictsOf(own.Check(&table, nil))
 	if d == focus.CostAndUsage {
-		if result.Own.Identities, err = focus.Identity(&table); err != nil {
+		if result.Own.Identities, err = focus.Identity(&table, false); err != nil {
 			return nil, err
 		}
 	}
@@ -169,16 +173,20 @@ func (o *FocusOrder) export(ctx context.Context, data string, d focus.Dataset, v
 }
 
 // table makes the dataset, and says what people must know of it.
-func (e *exported) table(b *focus.Books, a *alliance.Alliance, d focus.Dataset, v focus.Version, w focus.Window) (t focus.Table, err error) {
+func (e *exported) table(b *focus.Books, a *alliance.Alliance, closed int32, d focus.Dataset, v focus.Version, w focus.Window) (t focus.Table, err error) {
 	switch d {
 	case focus.ContractCommitment:
 		return b.Commitments(a, w)
 	case focus.BillingPeriod:
-		e.Says = "Every period is open: the books hold no close."
-		return b.Periods(a, w, 0)
+		if closed == 0 {
+			e.Says = "Every period is open: no month has been closed."
+		}
+		return b.Periods(a, w, closed)
 	case focus.InvoiceDetail:
-		e.Says = "The books hold no invoice yet, so there is no row. The columns are those of the dataset."
-		return focus.Invoices()
+		if t, err = b.Invoices(a, w); len(t.Rows) == 0 {
+			e.Says = "The books hold no invoice of this time, so there is no row. The columns are those of the dataset."
+		}
+		return t, err
 	}
 	if t, err = b.CostAndUsage(a, v, w); err != nil {
 		return t, err
@@ -193,40 +201,32 @@ func (e *exported) table(b *focus.Books, a *alliance.Alliance, d focus.Dataset, 
 }
 
 // gather reads journal and batches side by side, up to the last batch stored
-// when it begins, and returns the terms in force there.
-func (b *books) gather(ctx context.Context) (*focus.Books, *alliance.Alliance, error) {
+// when it begins.
+func (b *books) gather(ctx context.Context) (*focus.Books, error) {
 	head, err := b.store.Head(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if head.Terms == "" {
-		return nil, nil, errors.New("the books are empty: no request has been booked yet")
-	}
-	terms := ledger.New(termsFrom(b.dir))
-	latest, err := terms.Terms(head.Terms)
-	if err != nil {
-		return nil, nil, err
-	}
-	gathered := focus.NewBooks(terms)
+	gathered := focus.NewBooks(ledger.New(termsFrom(b.dir)))
 	next, stop := iter.Pull2(b.records(1))
 	defer stop()
 	for batch, err := range b.store.Batches(ctx, 1) {
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if batch.Sequence > head.Batch {
 			break
 		}
 		if batch.First <= batch.Last { // a batch that posts a fact holds no record
 			if err := feed(ctx, gathered, next, batch.Last); err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 		}
 		if err := gathered.Batch(&batch); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	return gathered, latest.Alliance(), nil
+	return gathered, nil
 }
 
 func feed(ctx context.Context, to *focus.Books, next func() (record.Record, error, bool), last uint64) error {
@@ -241,9 +241,7 @@ func feed(ctx context.Context, to *focus.Books, next func() (record.Record, erro
 		if !ok {
 			return fmt.Errorf("the books cite record %d, which the journal does not hold: put the journal's files back", last)
 		}
-		if err := to.Record(&r); err != nil {
-			return err
-		}
+		to.Record(&r)
 		if r.Sequence == last {
 			return nil
 		}

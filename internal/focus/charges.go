@@ -46,11 +46,13 @@ type charge struct {
 	from, until time.Time
 	terms       *alliance.Alliance
 	contract    *alliance.Contract
-	group       *group // of a usage charge with tokens, else nil
+	group       *group    // of a usage charge with tokens, else nil
+	booked      time.Time // begin of the month that a correction is booked in; zero: that of from
+	credit      bool      // of a prepaid credit
 	billed      money.Amount
 	effective   money.Amount
 	status      string // Used or Unused, of a charge under a fixed fee
-	fixed       bool   // under a fixed fee
+	fixed       bool   // under a fixed fee or a prepaid credit
 	fee         string // begin of the fee's interval
 	tokens      int64  // of a usage charge without a group
 	quantity    int64  // micro-units of capacity used, bought or not used
@@ -116,13 +118,17 @@ func (b *Books) usage(latest *alliance.Alliance, w Window) ([]charge, map[feeKey
 			open := floorOf(cmp.Or(latest.Contract(alliance.ContractID(g.contract)), c.contract), g.commitment) - retired[g.commitment]
 			c.applied = append(c.applied, application{contract: g.contract, commitment: g.commitment, cost: g.commit, balance: &open})
 		}
-		c.fixed = c.contract != nil && contract.Perishes(c.contract.Shape)
+		if g.booked != 0 {
+			c.booked = monthStart(g.booked)
+		}
+		c.credit = c.contract != nil && prepays(c.contract)
+		c.fixed = c.credit || c.contract != nil && contract.Perishes(c.contract.Shape)
 		if !c.fixed {
 			c.billed = c.effective
 		} else if err := c.covered(); err != nil {
 			return nil, nil, err
 		}
-		if from.Before(w.From) || !from.Before(w.Until) {
+		if !w.holds(&c) {
 			continue
 		}
 		uses[c.feeKey()] = uses[c.feeKey()].add(&c)
@@ -141,13 +147,43 @@ func (c *charge) feeKey() feeKey {
 	if !c.fixed || c.fee == "" {
 		return feeKey{}
 	}
-	return feeKey{string(c.contract.ID), c.fee, month(c.from)}
+	return feeKey{string(c.contract.ID), c.fee, c.period()}
 }
 
-// covered fills what a fixed fee covers of a usage charge.
+// period is the begin of the month that the charge is billed in.
+func (c *charge) period() time.Time {
+	if !c.booked.IsZero() {
+		return c.booked
+	}
+	return month(c.from)
+}
+
+// holds reports whether the charge is of the window: a correction by the month
+// that it is booked in, all others by their own time.
+func (w *Window) holds(c *charge) bool {
+	at := c.from
+	if !c.booked.IsZero() {
+		at = c.booked
+	}
+	return !at.Before(w.From) && at.Before(w.Until)
+}
+
+func monthStart(m int32) time.Time {
+	return time.Date(int(m/100), time.Month(m%100), 1, 0, 0, 0, 0, time.UTC)
+}
+
+// prepays reports whether a contract's intervals are paid ahead as credit.
+func prepays(c *alliance.Contract) bool { return len(contract.Legs(c, "", contract.CreditBought)) > 0 }
+
+// covered fills what a fixed fee or a credit covers of a usage charge.
 func (c *charge) covered() error {
 	g := c.group
 	c.status = used
+	if c.credit {
+		c.quantity = int64(c.effective)
+		_, c.fee, _ = strings.Cut(g.commitment, ",")
+		return nil
+	}
 	micro, _, ok := g.used.FloorDiv(1)
 	if !ok {
 		return fmt.Errorf("capacity used of %s: %w", g.pool, money.ErrRange)
@@ -191,18 +227,11 @@ func capacityUnit(c *alliance.Contract) string {
 	return "Units"
 }
 
-// moves reports whether an entry is what an event moves under c.
-func moves(c *alliance.Contract, ev contract.Event, e *ledger.Entry) bool {
-	for _, leg := range contract.Legs(c, "", ev) {
-		if e.Debit.Kind() == leg.Debit.Kind && e.Credit.Kind() == leg.Credit.Kind && e.Debit.Class() == leg.Debit.Class {
-			return true
-		}
-	}
-	return false
-}
-
-// clearingKind is the account on which fees and bills of capacity meet its use.
-const clearingKind = "capacity_clearing"
+// The accounts of the books that tell entries apart.
+const (
+	clearingKind = "capacity_clearing" // where fees and bills of capacity meet its use
+	payableKind  = "payable"
+)
 
 // bookedFee is what the books hold of a contract's fixed fee in one month.
 type bookedFee struct{ fee, unused money.Amount }
@@ -211,48 +240,128 @@ type bookedFee struct{ fee, unused money.Amount }
 // of fixed fees it returns: those months need not be computed.
 func (b *Books) posted(latest *alliance.Alliance, w Window, list *[]charge, uses map[feeKey]capacityUse) map[feeKey]*bookedFee {
 	booked := map[feeKey]*bookedFee{}
-	for _, o := range b.others {
-		e := &o.entry
-		from := time.Date(int(e.Period/100), time.Month(e.Period%100), 1, 0, 0, 0, 0, time.UTC)
-		c := charge{category: adjustment, from: from, until: from.AddDate(0, 1, 0), terms: latest, contract: latest.Contract(alliance.ContractID(e.Contract))}
-		c.billed, c.effective, c.description = e.Amount, e.Amount, "Booked as "+e.Kind.String()
-		k := feeKey{contract: e.Contract, month: from}
-		switch fixed := c.contract != nil && contract.Perishes(c.contract.Shape); {
-		case fixed && moves(c.contract, contract.FeeAccrued, e):
-			booked[k] = booked[k].add(e.Amount, 0)
-			continue
-		case fixed && moves(c.contract, contract.CapacityLost, e):
-			booked[k] = booked[k].add(0, e.Amount)
-			continue
-		case fixed && moves(c.contract, contract.Usage, e):
-			c.category, c.status, c.fixed, c.tokens, c.billed = usageCharge, used, true, e.Tokens.Total(), 0
-			c.description = "Capacity of " + c.contract.Title + " used by requests that were booked later"
-			c.fee = feeFrom(c.contract, from)
-			c.applied = []application{{contract: e.Contract, commitment: commitmentID(e.Contract, c.fee), cost: e.Amount, unit: capacityUnit(c.contract)}}
-		case e.Debit.Class() == contract.Expense && e.Credit.Kind() == clearingKind:
-			c.description = "What the bill of a pool differs by from its requests"
-		case e.Debit.Class() == contract.Expense && e.Credit.Class() == contract.Liability:
-		case e.Debit.Class() == contract.Liability && e.Credit.Class() == contract.Expense:
-			c.billed, c.effective = -e.Amount, -e.Amount
-		default: // moves within what is owed, payments, credits that roll over
+	bought := map[string]bool{}
+	for i := range b.others {
+		e := &b.others[i]
+		c := charge{category: adjustment, from: monthStart(e.Period), terms: latest, contract: latest.Contract(alliance.ContractID(e.Contract))}
+		if m := e.Corrects(); m != 0 {
+			c.from, c.booked = monthStart(m), c.from
+		}
+		c.until = c.from.AddDate(0, 1, 0)
+		if c.contract != nil && contract.Perishes(c.contract.Shape) && (e.Kind == ledger.Fee || e.Kind == ledger.Unused) {
+			k := feeKey{contract: e.Contract, month: c.from}
+			booked[k] = booked[k].add(e)
 			continue
 		}
-		if from.Before(w.From) || !from.Before(w.Until) {
+		if e.Kind == ledger.Prepayment {
+			bought[e.Debit.Ref()] = true
+		}
+		if !c.entry(e) || !w.holds(&c) {
 			continue
 		}
-		if c.fixed {
+		if c.fixed && c.status == used {
 			uses[c.feeKey()] = uses[c.feeKey()].add(&c)
 		}
 		*list = append(*list, c)
 	}
+	b.prepaid(latest, w, bought, list)
 	return booked
 }
 
-func (f *bookedFee) add(fee, unused money.Amount) *bookedFee {
+func (f *bookedFee) add(e *ledger.Entry) *bookedFee {
 	if f == nil {
 		f = &bookedFee{}
 	}
-	return &bookedFee{f.fee + fee, f.unused + unused}
+	if e.Kind == ledger.Fee {
+		return &bookedFee{f.fee + e.Amount, f.unused}
+	}
+	return &bookedFee{f.fee, f.unused + e.Amount}
+}
+
+// entry fills a charge from an entry, and reports whether it is one: what only
+// moves between debts, or is no charge of a provider, is not.
+func (c *charge) entry(e *ledger.Entry) bool {
+	c.billed, c.effective, c.description = e.Amount, e.Amount, "Booked as "+e.Kind.String()
+	switch e.Kind {
+	case ledger.Cost:
+		if e.Credit.Kind() == clearingKind && c.contract != nil && contract.Perishes(c.contract.Shape) || c.contract != nil && prepays(c.contract) {
+			c.late(e)
+		}
+		return true
+	case ledger.Unused:
+		c.description = "What the bill of a pool differs by from its requests"
+		return true
+	case ledger.Shortfall:
+		c.description = "Shortfall of a floor"
+		return true
+	case ledger.Difference: // accepted, or an expense that was taken back
+		if e.Credit.Class() == contract.Expense {
+			c.billed, c.effective = -e.Amount, -e.Amount
+		}
+		c.description = "Difference of an invoice that was accepted"
+		return e.Debit.Class() == contract.Expense || e.Credit.Class() == contract.Expense
+	}
+	if c.contract == nil || !prepays(c.contract) {
+		return false
+	}
+	c.fixed, c.credit, c.quantity = true, true, int64(e.Amount)
+	switch e.Kind {
+	case ledger.Prepayment, ledger.Overage:
+		_, c.fee, _ = strings.Cut(e.Debit.Ref(), ",")
+		c.category, c.effective, c.description = purchaseCharge, 0, "Credit of "+c.contract.Title
+		if e.Kind == ledger.Overage {
+			c.description = "Use beyond the credit of " + c.contract.Title
+		}
+		return true
+	case ledger.Forfeiture:
+		_, c.fee, _ = strings.Cut(e.Credit.Ref(), ",")
+		c.category, c.status, c.billed, c.description = usageCharge, unused, 0, "Credit of "+c.contract.Title+" that expired"
+		return true
+	}
+	return false
+}
+
+// late is use of what was paid ahead by a request that was booked later.
+func (c *charge) late(e *ledger.Entry) {
+	c.category, c.status, c.fixed, c.tokens, c.billed = usageCharge, used, true, max(0, e.Tokens.Total()), 0
+	c.description = "Use of " + c.contract.Title + " by a request that was booked later"
+	a := application{contract: e.Contract, cost: e.Amount}
+	if c.credit = prepays(c.contract); c.credit {
+		_, c.fee, _ = strings.Cut(e.Credit.Ref(), ",")
+		c.quantity = int64(e.Amount)
+	} else {
+		c.fee, a.unit = feeFrom(c.contract, c.from), capacityUnit(c.contract)
+	}
+	a.commitment = commitmentID(e.Contract, c.fee)
+	c.applied = []application{a}
+}
+
+// prepaid makes the purchases of credits whose first month is not closed. A
+// credit that had begun when the books did is bought in their first month.
+func (b *Books) prepaid(a *alliance.Alliance, w Window, bought map[string]bool, list *[]charge) {
+	if b.first == 0 {
+		return
+	}
+	for i := range a.Contracts {
+		c := &a.Contracts[i]
+		if !prepays(c) {
+			continue
+		}
+		for _, f := range c.Floors {
+			from := later(f.From.Time, month(time.Unix(0, b.first).UTC()))
+			end := cmp.Or(f.Until, c.Until).Time
+			if bought[commitmentID(string(c.ID), f.From.String())] || !from.Before(end) {
+				continue
+			}
+			x := charge{
+				category: purchaseCharge, from: from, until: end, terms: a, contract: c, billed: f.Amount, fixed: true, credit: true,
+				fee: f.From.String(), quantity: int64(f.Amount), description: "Credit of " + c.Title,
+			}
+			if w.holds(&x) {
+				*list = append(*list, x)
+			}
+		}
+	}
 }
 
 func feeFrom(c *alliance.Contract, at time.Time) string {

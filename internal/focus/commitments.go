@@ -9,6 +9,7 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/money"
 )
 
@@ -114,6 +115,11 @@ func (c *commitment) write(w *writer, a *alliance.Alliance, r retired, at time.T
 		w.set("ContractCommitmentQuantity", Value(NewDecimal(contract.Capacity(k, c.From.Time, c.Until.Time), 0)))
 		w.set("ContractCommitmentUnit", Text(capacityUnit(k)))
 		w.set("x_QuantityUsed", Value(NewDecimal(r.micro, 6)))
+	}
+	if prepays(k) {
+		benefit, model = "Entitlement", "Continuous"
+		w.set("ContractCommitmentPaymentModel", Text("All Upfront"))
+		w.set("ContractCommitmentPaymentUpfrontPercentage", Text("100"))
 	}
 	w.set("ContractCommitmentCategory", Text(category))
 	w.set("ContractCommitmentBenefitCategory", Text(benefit))
@@ -267,9 +273,58 @@ func (b *Books) Periods(latest *alliance.Alliance, w Window, closed int32) (Tabl
 	return out.table, nil
 }
 
-// Invoices writes the lines of invoices: none, because the books hold no
-// invoice. The table has its columns.
-func Invoices() (Table, error) {
+// Invoices writes what became payable by providers' invoices: one row per
+// entry, so that the rows of an invoice add up to what it made payable. What
+// was taken back stands in a row of its own.
+func (b *Books) Invoices(latest *alliance.Alliance, w Window) (Table, error) {
 	columns, err := Columns(InvoiceDetail, V14)
-	return Table{Columns: columns}, err
+	if err != nil {
+		return Table{}, err
+	}
+	w = b.window(w)
+	out := newWriter(columns)
+	for _, v := range b.invoiced {
+		from := monthStart(v.entry.Period)
+		if from.Before(month(w.From)) || !from.Before(w.Until) {
+			continue
+		}
+		out.next()
+		if err := v.write(out, latest, from); err != nil {
+			return Table{}, err
+		}
+	}
+	return out.table, nil
+}
+
+func (v *invoiced) write(w *writer, a *alliance.Alliance, from time.Time) error {
+	e := &v.entry
+	id, place, _ := strings.Cut(e.Ref, ".")
+	provider := alliance.PartyID(e.Credit.Ref())
+	category, description := usageCharge, "Cost that the invoice agrees with"
+	grain := map[string]string{}
+	if e.Kind == ledger.Difference {
+		category, description = adjustment, "Difference between invoice and books: "+ledger.DifferenceKind(e)
+		grain["x_Place"], grain["x_Difference"] = place, ledger.DifferenceKind(e)
+	} else if price, pool, ok := strings.Cut(e.Price, ","); ok {
+		grain["x_Price"], grain["x_Pool"] = price, pool
+	}
+	if e.Contract != "" {
+		grain["x_Contract"] = e.Contract
+	}
+	cell, err := encode(grain)
+	if err != nil {
+		return err
+	}
+	amount, currency := Value(AmountDecimal(e.Amount)), Text(string(a.Currency))
+	for column, cell := range map[string]Cell{
+		"BilledCost": amount, "PaymentCurrencyBilledCost": amount, "BillingCurrency": currency, "PaymentCurrency": currency,
+		"BillingAccountId": Text(string(a.Operator) + "@" + string(provider)), "InvoiceIssuerName": Text(partyName(a, provider)),
+		"BillingPeriodStart": Instant(from), "BillingPeriodEnd": Instant(from.AddDate(0, 1, 0)), "ChargeCategory": Text(category),
+		"InvoiceId": Text(id), "InvoiceDetailId": Text(fmt.Sprintf("%d-%d", v.batch, v.number)), "InvoiceIssueStatus": Text("Issued"),
+		"InvoiceDetailDescription": Text(description), "InvoiceDetailGrain": cell,
+		"InvoiceDetailCreated": Instant(time.Unix(0, v.at)), "InvoiceDetailLastUpdated": Instant(time.Unix(0, v.at)),
+	} {
+		w.set(column, cell)
+	}
+	return nil
 }

@@ -52,6 +52,7 @@ type groupKey struct {
 	costCredit                         ledger.AccountID
 	commitment                         string // id of the commitment that it retires
 	note                               string
+	booked                             int32 // month that a correction is booked in, as YYYYMM; 0: the hour's own
 }
 
 // group gathers the tokens of one row.
@@ -84,7 +85,10 @@ type Books struct {
 	groups map[groupKey]*group
 	// shares of the batch under way, by the entry that they belong to.
 	shares map[ledger.Key][]share
-	others []other
+	// pending are the attempts of the batch under way: intent and outcome.
+	pending  [][2]record.Record
+	others   []ledger.Entry // that no request is behind
+	invoiced []invoiced
 	// retired is open commitment used by entries that no request is behind.
 	retired  map[string]money.Amount
 	periods  map[periodKey]*periodSpan
@@ -92,11 +96,12 @@ type Books struct {
 	first    int64 // the earliest intent served, nanoseconds
 }
 
-// other is an entry that no request is behind: a fee, unused capacity, a
-// shortfall, a correction.
-type other struct {
-	at    int64
-	entry ledger.Entry
+// invoiced is an entry by which an invoice became payable, with its place.
+type invoiced struct {
+	batch  uint64
+	number int
+	at     int64
+	entry  ledger.Entry
 }
 
 type periodKey struct {
@@ -118,22 +123,23 @@ func NewBooks(terms *ledger.Book) *Books {
 
 // Record takes the next record of the journal, all from the first on. The
 // batch that holds it must be given next, after its last record.
-func (b *Books) Record(r *record.Record) error {
+func (b *Books) Record(r *record.Record) {
 	switch {
 	case r.Intent != nil:
 		b.open[r.Sequence] = *r
 	case r.Outcome != nil:
 		intent, ok := b.open[r.Outcome.Intent]
 		if !ok || intent.Intent.Attempt != r.Outcome.Attempt {
-			return nil // the books hold it as unmatched: it posts nothing
+			return // the books hold it as unmatched: it posts nothing
 		}
 		delete(b.open, r.Outcome.Intent)
-		return b.line(&intent, r)
+		b.pending = append(b.pending, [2]record.Record{intent, *r})
 	}
-	return nil
 }
 
-func (b *Books) line(intent, outcome *record.Record) error {
+// line parts one attempt among rows. An entry of a closed month is booked in
+// the first open one; entries finds it by the key that its lines have.
+func (b *Books) line(intent, outcome *record.Record, entries map[ledger.Key]*ledger.Entry) error {
 	t, err := b.terms.Terms(intent.Intent.Terms)
 	if err != nil {
 		return err
@@ -142,17 +148,15 @@ func (b *Books) line(intent, outcome *record.Record) error {
 	if err != nil {
 		return fmt.Errorf("line of outcome %d: %w", outcome.Sequence, err)
 	}
-	switch {
-	case whole.Suspense != "":
-		b.suspense.Attempts++
-		for i := range whole.Postings {
-			b.suspense.Estimate += whole.Postings[i].Amount()
-		}
-		return nil
-	case len(whole.Postings) == 0:
+	if whole.Suspense != "" || len(whole.Postings) == 0 {
 		return nil
 	}
 	s := splitter{intent: intent, outcome: outcome, terms: t, whole: &whole}
+	if p := posting(&whole, ledger.Cost); p != nil {
+		if e := entries[p.Key]; e != nil && e.Corrects() != 0 {
+			s.booked = e.Period
+		}
+	}
 	tokens := counts(whole.Tokens)
 	counted := false
 	for m := range meter(meters) {
@@ -184,6 +188,7 @@ type splitter struct {
 	terms           *ledger.Terms
 	whole           *ledger.Line
 	before          *ledger.Line // of the tokens up to the meter before
+	booked          int32        // month of the entry, where it is not that of the intent
 }
 
 // posting returns the posting of a kind, or nil.
@@ -240,7 +245,7 @@ func (b *Books) group(s *splitter, m meter) (*group, error) {
 	at := time.Unix(0, s.intent.At).UTC()
 	k := groupKey{
 		hour: at.Truncate(time.Hour).UnixNano(), pool: in.Pool, model: in.Model, tier: s.outcome.Outcome.Tier,
-		channel: in.Channel, tenant: in.Tenant, meter: m, note: s.whole.Note,
+		channel: in.Channel, tenant: in.Tenant, meter: m, note: s.whole.Note, booked: s.booked,
 	}
 	if p := posting(s.whole, ledger.Cost); p != nil {
 		k.costCredit, k.contract, k.price = p.Credit, p.Contract, p.Price
@@ -270,15 +275,27 @@ func (b *Books) group(s *splitter, m meter) (*group, error) {
 // and parts its entries among the rows: to the micro-unit, in the order of
 // rows, so that later batches never change an amount.
 func (b *Books) Batch(batch *ledger.Batch) error {
+	entries := make(map[ledger.Key]*ledger.Entry, len(batch.Entries))
+	for i := range batch.Entries {
+		entries[batch.Entries[i].LineKey()] = &batch.Entries[i]
+	}
+	for i := range b.pending {
+		if err := b.line(&b.pending[i][0], &b.pending[i][1], entries); err != nil {
+			return err
+		}
+	}
+	clear(b.pending)
+	b.pending = b.pending[:0]
+	fact := batch.First > batch.Last
 	for i := range batch.Entries {
 		e := &batch.Entries[i]
-		if shares := b.shares[e.Key]; len(shares) > 0 {
+		if shares := b.shares[e.LineKey()]; len(shares) > 0 && !fact {
 			if err := part(e, shares); err != nil {
 				return fmt.Errorf("batch %d: %w", batch.Sequence, err)
 			}
-			delete(b.shares, e.Key)
+			delete(b.shares, e.LineKey())
 		} else {
-			b.other(batch.At, e)
+			b.other(batch, i, fact)
 		}
 		b.period(batch.At, e)
 	}
@@ -316,16 +333,23 @@ func part(e *ledger.Entry, shares []share) error {
 }
 
 // other keeps an entry that no request of the batch is behind.
-func (b *Books) other(at int64, e *ledger.Entry) {
+func (b *Books) other(batch *ledger.Batch, i int, fact bool) {
+	e := &batch.Entries[i]
 	switch e.Kind {
-	case ledger.Sale, ledger.Wholesale, ledger.Tokens, ledger.Capacity, ledger.Suspense, ledger.Opening:
-		return
 	case ledger.Commitment:
 		b.retired[e.Debit.Ref()] += e.Amount
-		return
+	case ledger.Suspense:
+		b.suspense.Estimate += e.Amount
+		if b.suspense.Attempts++; fact { // a fact closes it
+			b.suspense.Attempts -= 2
+		}
+	case ledger.Cost, ledger.Fee, ledger.Unused, ledger.Shortfall, ledger.Forfeiture, ledger.Prepayment, ledger.Overage, ledger.Difference:
+		if e.Amount != 0 {
+			b.others = append(b.others, *e)
+		}
 	}
-	if e.Asset.IsCurrency() && !e.Asset.IsCommitment() && e.Amount != 0 {
-		b.others = append(b.others, other{at, *e})
+	if (e.Kind == ledger.Invoice || e.Kind == ledger.Difference) && e.Credit.Kind() == payableKind && e.Amount != 0 {
+		b.invoiced = append(b.invoiced, invoiced{batch.Sequence, i + 1, batch.At, *e})
 	}
 }
 
@@ -358,5 +382,5 @@ func compareGroups(x, y *group) int {
 		cmp.Compare(x.hour, y.hour), cmp.Compare(x.pool, y.pool), cmp.Compare(x.model, y.model), cmp.Compare(x.tier, y.tier),
 		cmp.Compare(x.channel, y.channel), cmp.Compare(x.tenant, y.tenant), cmp.Compare(x.meter, y.meter),
 		cmp.Compare(x.contract, y.contract), cmp.Compare(x.price, y.price), cmp.Compare(x.rate, y.rate), cmp.Compare(x.list, y.list),
-		cmp.Compare(x.costCredit, y.costCredit), cmp.Compare(x.commitment, y.commitment), cmp.Compare(x.note, y.note))
+		cmp.Compare(x.costCredit, y.costCredit), cmp.Compare(x.commitment, y.commitment), cmp.Compare(x.note, y.note), cmp.Compare(x.booked, y.booked))
 }

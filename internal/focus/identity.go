@@ -7,12 +7,17 @@ import (
 
 // Identity checks the sums that hold over rows of Cost and Usage: for each
 // commitment that is bought by a fixed fee, EffectiveCost of what was used and
-// not used is BilledCost of what was bought; and so over the whole table. It
-// returns a sentence per sum that does not hold.
-func Identity(t *Table) ([]string, error) {
+// not used is BilledCost of what was bought; and so over the whole table. For
+// a prepaid credit that holds when its intervals have ended and are closed;
+// before, rows of credits are left out unless ended is set. It returns a
+// sentence per sum that does not hold.
+func Identity(t *Table, ended bool) ([]string, error) {
 	type sums struct{ billed, effective Decimal }
 	by := map[string]*sums{}
 	for i := range t.Rows {
+		if !ended && t.At(i, "CommitmentDiscountCategory").Text == "Spend" {
+			continue
+		}
 		for _, key := range [...]string{t.At(i, "CommitmentDiscountId").Text, allCharges} {
 			if by[key] == nil {
 				by[key] = &sums{}

@@ -137,16 +137,19 @@ func (c *charge) parties(w *writer) {
 }
 
 func (c *charge) time(w *writer) {
-	first := month(c.from)
+	first := c.period()
+	if !c.booked.IsZero() {
+		w.set("ChargeClass", Text("Correction"))
+	}
 	w.set("BillingPeriodStart", Instant(first))
 	w.set("BillingPeriodEnd", Instant(first.AddDate(0, 1, 0)))
 	w.set("ChargePeriodStart", Instant(c.from))
 	w.set("ChargePeriodEnd", Instant(c.until))
 	w.set("ChargeCategory", Text(c.category))
 	switch {
-	case c.category == purchaseCharge:
+	case c.category == purchaseCharge && !c.credit:
 		w.set("ChargeFrequency", Text("Recurring"))
-	case c.category == adjustment:
+	case c.category != usageCharge:
 		w.set("ChargeFrequency", Text("One-Time"))
 	default:
 		w.set("ChargeFrequency", Text("Usage-Based"))
@@ -172,11 +175,18 @@ func (c *charge) commitment(w *writer) {
 	id := Text(string(c.contract.ID))
 	w.set("CommitmentDiscountId", id)
 	w.set("CommitmentDiscountName", Text(c.contract.Title))
-	w.set("CommitmentDiscountCategory", Text("Usage"))
+	unit, category := capacityUnit(c.contract), "Usage"
+	if c.credit {
+		unit, category = string(c.terms.Currency), "Spend"
+	}
+	w.set("CommitmentDiscountCategory", Text(category))
 	w.set("CommitmentDiscountType", Text(string(c.contract.Shape)))
 	w.set("CommitmentDiscountQuantity", Value(NewDecimal(c.quantity, 6)))
-	w.set("CommitmentDiscountUnit", Text(capacityUnit(c.contract)))
+	w.set("CommitmentDiscountUnit", Text(unit))
 	w.set("CommitmentDiscountStatus", Text(c.status))
+	if c.credit {
+		return
+	}
 	w.set("CapacityReservationId", id)
 	w.set("CapacityReservationStatus", Text(c.status))
 }
@@ -222,7 +232,7 @@ func (c *charge) served(w *writer) {
 	w.set("x_Pool", Text(g.pool))
 	w.set("x_Requests", Value(NewDecimal(g.requests, 0)))
 	note := c.note
-	if note == "" && c.fixed && !g.priced {
+	if note == "" && c.fixed && !c.credit && !g.priced {
 		note = "no price per token: the fixed fee pays for it"
 	}
 	w.set("x_Note", Text(note))
@@ -250,10 +260,13 @@ func (c *charge) capacity(w *writer) {
 	if c.category == adjustment || c.contract == nil {
 		return
 	}
-	sku := string(c.contract.ID) + "-capacity"
+	sku, meter := string(c.contract.ID)+"-capacity", "Reserved Capacity"
+	if c.credit {
+		sku, meter = string(c.contract.ID)+"-credit", "Prepaid Credit"
+	}
 	w.set("SkuId", Text(sku))
 	w.set("SkuPriceId", Text(sku+":"+c.fee))
-	w.set("SkuMeter", Text("Reserved Capacity"))
+	w.set("SkuMeter", Text(meter))
 	w.set("ResourceId", Text(string(c.contract.ID)))
 	w.set("ResourceName", Text(c.contract.Title))
 	w.set("ResourceType", Text("Commitment"))
@@ -261,9 +274,12 @@ func (c *charge) capacity(w *writer) {
 		w.set("ConsumedQuantity", Value(NewDecimal(c.tokens, 0)))
 		w.set("ConsumedUnit", Text("Tokens"))
 	}
-	if c.category == purchaseCharge {
+	switch {
+	case c.category == purchaseCharge:
 		w.set("PricingUnit", Text("Units"))
-	} else {
+	case c.credit:
+		w.set("PricingUnit", Text(string(c.terms.Currency)))
+	default:
 		w.set("PricingUnit", Text(capacityUnit(c.contract)))
 	}
 }
