@@ -34,6 +34,7 @@ type player struct {
 
 	mu      sync.Mutex
 	cancel  context.CancelFunc
+	stopped bool // for good
 	wait    sync.WaitGroup
 	started time.Time
 	hour    atomic.Int64
@@ -48,7 +49,7 @@ type player struct {
 func (p *player) Play() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.keys()) == 0 || !p.running.CompareAndSwap(false, true) {
+	if p.stopped || len(p.keys()) == 0 || !p.running.CompareAndSwap(false, true) {
 		return false
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -65,10 +66,12 @@ func (p *player) Play() bool {
 	return true
 }
 
-// Stop ends the day that is being played and waits for its requests.
+// Stop ends the day that is being played and waits for its requests. No other
+// begins after it.
 func (p *player) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.stopped = true
 	if p.cancel != nil {
 		p.cancel()
 	}
@@ -105,6 +108,9 @@ func (p *player) day(ctx context.Context) {
 			return
 		}
 		keys := p.keys()
+		if len(keys) == 0 { // a reload has left none
+			return
+		}
 		key := keys[random.IntN(len(keys))]
 		request := playRequest(ctx, key, random)
 		if request == nil {
@@ -125,8 +131,9 @@ func (p *player) day(ctx context.Context) {
 			p.handler.ServeHTTP(w, request)
 			if w.status >= 400 {
 				p.failed.Add(1)
+			} else {
+				p.done.Add(1)
 			}
-			p.done.Add(1)
 		}()
 	}
 }

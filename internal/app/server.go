@@ -175,10 +175,11 @@ func (s *server) startGateway(a *alliance.Alliance, keys []gateway.Key) error {
 			s.o.Log.Warn("the router starts cold: its checkpoint cannot be used", "error", err)
 		}
 	}
-	state, err := s.state(a, keys)
+	state, clients, err := s.state(a, keys)
 	if err != nil {
 		return err
 	}
+	s.upstreams = clients
 	s.gateway, err = gateway.New(gateway.Deps{Journal: s.journal, Router: router, Quota: quota.New(quota.Options{}), Logger: s.o.Log}, state)
 	if err != nil {
 		return err
@@ -188,7 +189,8 @@ func (s *server) startGateway(a *alliance.Alliance, keys []gateway.Key) error {
 }
 
 // state makes an upstream for every pool, or says of every pool what it lacks.
-func (s *server) state(a *alliance.Alliance, keys []gateway.Key) (gateway.State, error) {
+// The clients are the caller's to close.
+func (s *server) state(a *alliance.Alliance, keys []gateway.Key) (gateway.State, map[alliance.PoolID]*upstream.Client, error) {
 	state := gateway.State{Alliance: a, Keys: keys, Upstreams: map[alliance.PoolID]gateway.Upstream{}, StandIns: map[alliance.PoolID]string{}}
 	clients := map[alliance.PoolID]*upstream.Client{}
 	var faults []error
@@ -204,16 +206,13 @@ func (s *server) state(a *alliance.Alliance, keys []gateway.Key) (gateway.State,
 			state.StandIns[p.ID] = says
 		}
 	}
-	old := s.upstreams
-	if len(faults) > 0 {
-		old = clients
-	} else {
-		s.upstreams = clients
-	}
-	for _, c := range old {
+	return state, clients, errors.Join(faults...)
+}
+
+func closeAll(clients map[alliance.PoolID]*upstream.Client) {
+	for _, c := range clients {
 		c.Close()
 	}
-	return state, errors.Join(faults...)
 }
 
 // client calls the pool's provider, or what stands in for it, as says tells.
@@ -370,11 +369,19 @@ func (s *server) reload() {
 func (s *server) swap(a *alliance.Alliance) error {
 	old, oldKeys := s.terms.Load(), s.keys.Load()
 	keys, err := s.takeTerms(a)
+	unused := s.upstreams // calls under way go on
 	if err == nil {
 		var state gateway.State
-		if state, err = s.state(a, keys); err == nil {
+		var clients map[alliance.PoolID]*upstream.Client
+		if state, clients, err = s.state(a, keys); err == nil {
 			err = s.gateway.Reload(state)
 		}
+		if err != nil {
+			unused = clients
+		} else {
+			s.upstreams = clients
+		}
+		closeAll(unused)
 	}
 	if err != nil {
 		s.terms.Store(old)
@@ -405,9 +412,7 @@ func (s *server) close() {
 	if s.store != nil {
 		err = errors.Join(err, s.store.Close())
 	}
-	for _, c := range s.upstreams {
-		c.Close()
-	}
+	closeAll(s.upstreams)
 	if s.standIns != nil {
 		s.standIns.Close()
 	}
