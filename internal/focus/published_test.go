@@ -70,6 +70,11 @@ func TestPublishedRules_AllHoldOrDoNotApply(t *testing.T) {
 	}
 	typed := sample(t, focus.V12)
 	plain := untyped(t)
+	a, _ := creditTerms("credit")
+	closed, err := written(t).books.CostAndUsage(a, focus.V12, focus.Window{AsOf: day("2026-04-01")})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range []struct {
 		name     string
 		table    focus.Table
@@ -79,6 +84,7 @@ func TestPublishedRules_AllHoldOrDoNotApply(t *testing.T) {
 		{"as written, with the criteria that we claim", typed, focus.Supported(), 300},
 		{"read back from CSV", plain, focus.Supported(), 300},
 		{"with every criterion there is", plain, rules.Criteria, 350},
+		{"closed months with credits and corrections", closed, rules.Criteria, 350},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			report := rules.Check(&row.table, row.criteria)
