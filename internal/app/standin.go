@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,9 +37,11 @@ type standIns struct {
 	simulator *upstreamsim.Server
 	simAddr   string
 	child     *llama.Child
-	// noModel says why the local model does not run, for people; the
-	// simulator then answers in its place.
+	// noModel says in one line why the local model does not run; the simulator
+	// then answers in its place.
 	noModel string
+	// weights is the name of another file than the fetched one, or empty.
+	weights string
 	ctx     context.Context // ended by Close
 	stop    context.CancelFunc
 	wait    sync.WaitGroup
@@ -46,7 +50,7 @@ type standIns struct {
 // startStandIns starts what the pools of a need. Without engine or weights
 // the local model's pools are simulated, and noModel says why.
 func startStandIns(ctx context.Context, a *alliance.Alliance, o UpOptions) (*standIns, error) {
-	s := &standIns{log: o.Log}
+	s := &standIns{log: o.Log, weights: o.Weights}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	var local []string // names of the models that the local model answers for
 	simulated := false
@@ -62,7 +66,12 @@ func startStandIns(ctx context.Context, a *alliance.Alliance, o UpOptions) (*sta
 	}
 	if len(local) > 0 {
 		if err := s.startModel(ctx, o, local); err != nil {
-			s.noModel, s.child = err.Error(), nil
+			// Clients read the reason in a header: the client's output, paths and
+			// hints after the first line are for the operator alone.
+			if s.noModel, _, _ = strings.Cut(err.Error(), "\n"); s.noModel != err.Error() {
+				o.Log.Warn("the local model cannot run", "error", err)
+			}
+			s.child = nil
 			simulated = true
 		}
 	}
@@ -194,6 +203,8 @@ func (s *standIns) endpoint(p *alliance.Pool) (url string, dial dialFunc, says s
 			says = p.StandIn.Says
 		}
 		return p.Endpoint.URL, nil, says
+	case p.StandIn.Kind == localModel && s.child != nil && s.weights != "":
+		return "http://local-model/v1", s.child.Dial, filepath.Base(s.weights) + " on this machine answers instead of the model that was asked for."
 	case p.StandIn.Kind == localModel && s.child != nil:
 		return "http://local-model/v1", s.child.Dial, p.StandIn.Says
 	case p.StandIn.Kind == localModel:
