@@ -98,8 +98,10 @@ func median(rs []result) result {
 		slices.Sort(xs)
 		return xs[len(xs)/2]
 	}
-	return result{mid(func(r result) float64 { return r.rate }), mid(func(r result) float64 { return r.p50 }),
-		mid(func(r result) float64 { return r.p99 }), mid(func(r result) float64 { return r.bytes })}
+	return result{
+		mid(func(r result) float64 { return r.rate }), mid(func(r result) float64 { return r.p50 }),
+		mid(func(r result) float64 { return r.p99 }), mid(func(r result) float64 { return r.bytes }),
+	}
 }
 
 func measure(c contender, parent string, disk bool, writers int, length time.Duration) (result, error) {
@@ -151,20 +153,26 @@ func write(s store, w int, stop *atomic.Bool) ([]float64, error) {
 	var took []float64
 	for n := 0; !stop.Load() || n == 0; n++ {
 		id := fmt.Sprintf("%016x%016x", w, n)
-		seq, err := s.intent(&record.Intent{Attempt: record.AttemptID(id), Request: "req-" + id, Number: 1, Decision: uint64(n),
+		seq, err := s.intent(&record.Intent{
+			Attempt: record.AttemptID(id), Request: "req-" + id, Number: 1, Decision: uint64(n),
 			Terms: strings.Repeat("0123456789abcdef", 4), Tenant: "acme", Key: "acme-production", Plan: "api", Channel: "openai-api",
 			Territory: "US", Model: "openai-frontier@2026-04-14", Pool: "aws-us-east-1-gb200", Contract: "aws-38bn",
 			Right: "right-api-us", CostPrice: "cost-frontier", SalePrice: "sale-frontier",
 			Estimate: usage.Vector{UncachedInput: 1200, Output: 400}, Stream: true,
-			Considered: []record.Considered{{Pool: "aws-us-east-1-gb200", Verdict: record.Chosen, Cost: 123456, Price: 120000, Latency: 3456, LambdaPPM: 250000},
-				{Pool: "azure-eastus-h100", Verdict: record.Dearer, Cost: 223456, Price: 220000, Latency: 3456}}})
+			Considered: []record.Considered{
+				{Pool: "aws-us-east-1-gb200", Verdict: record.Chosen, Cost: 123456, Price: 120000, Latency: 3456, LambdaPPM: 250000},
+				{Pool: "azure-eastus-h100", Verdict: record.Dearer, Cost: 223456, Price: 220000, Latency: 3456},
+			},
+		})
 		if err != nil {
 			return took, err
 		}
 		start := time.Now()
-		err = s.outcome(&record.Outcome{Attempt: record.AttemptID(id), Intent: seq, Observation: uint64(n), Status: record.Served,
+		err = s.outcome(&record.Outcome{
+			Attempt: record.AttemptID(id), Intent: seq, Observation: uint64(n), Status: record.Served,
 			Usage: usage.Vector{UncachedInput: 1180, CacheRead: 20, Output: 377}, Tier: "default", Upstream: "chatcmpl-" + id,
-			Version: "2026-04-14", TTFT: 231_456_789, Duration: 4_123_456_789})
+			Version: "2026-04-14", TTFT: 231_456_789, Duration: 4_123_456_789,
+		})
 		if err != nil {
 			return took, err
 		}

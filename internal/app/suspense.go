@@ -127,7 +127,8 @@ func age(list []Held) []SuspenseAge {
 		bracket := slices.IndexFunc(ages[:], func(a struct {
 			below int64
 			name  string
-		}) bool {
+		},
+		) bool {
 			return h.Days < a.below
 		})
 		name := ages[max(bracket, 0)].name

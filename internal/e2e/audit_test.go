@@ -60,7 +60,8 @@ func (d *deployment) verified() (v struct {
 	Open     int
 	Trial    []ledger.Total
 	Fault    any
-}) {
+},
+) {
 	d.t.Helper()
 	out, code := d.command("ledger", "verify", "--json", "--data", d.data)
 	if err := json.Unmarshal([]byte(out), &v); err != nil || code != 0 || v.Fault != nil || v.Open != 0 {
@@ -86,9 +87,11 @@ func readAccount(t *testing.T, data string) *account {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	a := &account{t: t, intents: map[record.AttemptID]*record.Record{}, ends: map[record.AttemptID]*record.Outcome{},
+	a := &account{
+		t: t, intents: map[record.AttemptID]*record.Record{}, ends: map[record.AttemptID]*record.Outcome{},
 		requests: map[string][]record.AttemptID{}, served: map[record.AttemptID]ledger.Line{},
-		suspended: map[record.AttemptID]ledger.Entry{}, terms: map[string]int{}}
+		suspended: map[record.AttemptID]ledger.Entry{}, terms: map[string]int{},
+	}
 	records := a.readJournal(data)
 	for id := range a.intents {
 		if a.ends[id] == nil {

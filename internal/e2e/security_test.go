@@ -390,8 +390,14 @@ func TestSecurity_OtherSites(t *testing.T) {
 // A listener that other machines reach speaks TLS, or does not start.
 func TestSecurity_PlainListenersStayOnLoopback(t *testing.T) {
 	for _, args := range [][]string{
-		{"--listen", "0.0.0.0:0"}, {"--listen", ":0"}, {"--listen", "[::]:0"}, {"--admin-listen", "0.0.0.0:0"}, {"--admin-listen", "192.0.2.1:0"}, {"--listen", "example.com:0"},
-		{"--tls-cert", "/dev/null"}, {"--client-ca", "/dev/null"},
+		{"--listen", "0.0.0.0:0"},
+		{"--listen", ":0"},
+		{"--listen", "[::]:0"},
+		{"--admin-listen", "0.0.0.0:0"},
+		{"--admin-listen", "192.0.2.1:0"},
+		{"--listen", "example.com:0"},
+		{"--tls-cert", "/dev/null"},
+		{"--client-ca", "/dev/null"},
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		cmd := exec.CommandContext(ctx, binary, append([]string{"up", "--no-model", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, args...)...)

@@ -150,23 +150,28 @@ func TestCheck_CompositesConditionsDependenciesCriteria(t *testing.T) {
 		want     map[string]Status // others are not applicable
 	}{
 		{
-			"all is right", table("paid", "1", "n", "x"), []string{"NAMES"},
+			"all is right", table("paid", "1", "n", "x"),
+			[]string{"NAMES"},
 			map[string]Status{"top": Passed, "paid": Passed, "paid-cost": Passed, "paid-note": Passed, "either": Passed, "a-cost": Passed, "a-note": Passed, "named": Passed, "name": Passed},
 		},
 		{
-			"the condition of a composite holds for its parts", table("free", "", "n", "x"), []string{"NAMES"},
+			"the condition of a composite holds for its parts", table("free", "", "n", "x"),
+			[]string{"NAMES"},
 			map[string]Status{"top": Passed, "either": Passed, "a-note": Passed, "named": Passed, "name": Passed},
 		},
 		{
-			"a failure rises, and what rests on it is not judged", table("paid", "", "n", ""), []string{"NAMES"},
+			"a failure rises, and what rests on it is not judged", table("paid", "", "n", ""),
+			[]string{"NAMES"},
 			map[string]Status{"top": Failed, "paid": Failed, "paid-cost": Failed, "paid-note": Passed, "either": Passed, "a-note": Passed},
 		},
 		{
-			"a recommendation does not rise", table("paid", "1", "", "x"), []string{"NAMES"},
+			"a recommendation does not rise", table("paid", "1", "", "x"),
+			[]string{"NAMES"},
 			map[string]Status{"top": Passed, "paid": Passed, "paid-cost": Passed, "paid-note": Warned, "either": Passed, "a-cost": Passed, "named": Passed, "name": Passed},
 		},
 		{
-			"no alternative holds", table("free", "", "", "x"), []string{"NAMES"},
+			"no alternative holds", table("free", "", "", "x"),
+			[]string{"NAMES"},
 			map[string]Status{"top": Failed, "either": Failed, "a-cost": Failed, "a-note": Failed, "named": Passed, "name": Passed},
 		},
 		{

@@ -24,8 +24,10 @@ type meter uint8
 
 const meters = 5
 
-var meterNames = [meters]string{"Input Tokens", "Cached Input Tokens", "Cache Write Tokens", "Output Tokens", "Reasoning Tokens"}
-var meterTypes = [meters]string{"input", "cache_read", "cache_write", "output", "reasoning"}
+var (
+	meterNames = [meters]string{"Input Tokens", "Cached Input Tokens", "Cache Write Tokens", "Output Tokens", "Reasoning Tokens"}
+	meterTypes = [meters]string{"input", "cache_read", "cache_write", "output", "reasoning"}
+)
 
 // counts returns the five counts in the order of the meters.
 func counts(v usage.Vector) [meters]int64 {

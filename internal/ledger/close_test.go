@@ -162,10 +162,16 @@ func TestClose_SettlesAFloor(t *testing.T) {
 	}{
 		{"automatic", nil, false, map[string]string{"expense/shortfall/floor": "1500.00", "liability/payable/aws": "-1500.00"}, 202612},
 		{"waived", nil, true, map[string]string{"expense/shortfall/floor": "1000.00", "liability/payable/aws": "-1000.00"}, 202612},
-		{"rolled over and used", &alliance.Rollover{SharePPM: 500_000, Months: 12}, false,
-			map[string]string{"expense/shortfall/floor": "875.00", "liability/payable/aws": "-1250.00", "asset/rollover_credit/floor,2026-01-01": "0.00", "asset/rollover_credit/floor,2026-07-01": "375.00"}, 202612},
-		{"rolled over under a cap and forfeited", &alliance.Rollover{SharePPM: 500_000, Cap: new(amount(100)), Months: 1}, false,
-			map[string]string{"expense/shortfall/floor": "1300.00", "liability/payable/aws": "-1500.00", "expense/forfeiture/floor": "100.00", "asset/rollover_credit/floor,2026-01-01": "0.00", "asset/rollover_credit/floor,2026-07-01": "100.00"}, 202612},
+		{
+			"rolled over and used", &alliance.Rollover{SharePPM: 500_000, Months: 12}, false,
+			map[string]string{"expense/shortfall/floor": "875.00", "liability/payable/aws": "-1250.00", "asset/rollover_credit/floor,2026-01-01": "0.00", "asset/rollover_credit/floor,2026-07-01": "375.00"},
+			202612,
+		},
+		{
+			"rolled over under a cap and forfeited", &alliance.Rollover{SharePPM: 500_000, Cap: new(amount(100)), Months: 1}, false,
+			map[string]string{"expense/shortfall/floor": "1300.00", "liability/payable/aws": "-1500.00", "expense/forfeiture/floor": "100.00", "asset/rollover_credit/floor,2026-01-01": "0.00", "asset/rollover_credit/floor,2026-07-01": "100.00"},
+			202612,
+		},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

@@ -310,10 +310,14 @@ func BenchmarkCaptured(b *testing.B) {
 		load  float64
 		every time.Duration
 	}{
-		{"tight=0.8/greedy", 0.8, 0}, {"tight=0.8/resolve=5s", 0.8, 5 * time.Second},
-		{"tight=1.1/greedy", 1.1, 0}, {"tight=1.1/resolve=15s", 1.1, 15 * time.Second},
-		{"tight=1.1/resolve=5s", 1.1, 5 * time.Second}, {"tight=1.1/resolve=2s", 1.1, 2 * time.Second},
-		{"tight=1.5/greedy", 1.5, 0}, {"tight=1.5/resolve=5s", 1.5, 5 * time.Second},
+		{"tight=0.8/greedy", 0.8, 0},
+		{"tight=0.8/resolve=5s", 0.8, 5 * time.Second},
+		{"tight=1.1/greedy", 1.1, 0},
+		{"tight=1.1/resolve=15s", 1.1, 15 * time.Second},
+		{"tight=1.1/resolve=5s", 1.1, 5 * time.Second},
+		{"tight=1.1/resolve=2s", 1.1, 2 * time.Second},
+		{"tight=1.5/greedy", 1.5, 0},
+		{"tight=1.5/resolve=5s", 1.5, 5 * time.Second},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {

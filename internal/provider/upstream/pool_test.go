@@ -48,7 +48,6 @@ func look(c *Client, body [][]byte) (s seen) {
 type rawServer struct {
 	net.Listener
 	connections atomic.Int64
-	requests    sync.Map // of string
 }
 
 func startRaw(t *testing.T, secure *tls.Config, say func() (text string, keep bool)) *rawServer {
