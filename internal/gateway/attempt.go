@@ -298,6 +298,7 @@ func (a *attempt) pass(code int, body []byte) {
 	h["Content-Type"] = []string{"application/json"}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	a.standIn(h)
+	c.boundWrite()
 	c.w.WriteHeader(code)
 	_, _ = c.w.Write(body)
 }

@@ -40,6 +40,7 @@ func (c *call) serveModels(id string) {
 	h := c.w.Header()
 	h["Content-Type"] = []string{"application/json"}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	c.boundWrite()
 	c.w.WriteHeader(http.StatusOK)
 	_, _ = c.w.Write(body)
 }

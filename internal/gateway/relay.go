@@ -48,7 +48,7 @@ func (a *attempt) plain(ctx context.Context, resp *http.Response) verdict {
 	h := a.header(resp)
 	h["Content-Type"] = []string{"application/json"}
 	h["Content-Length"] = []string{strconv.Itoa(len(out))}
-	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(c.g.limits.WriteTime))
+	c.boundWrite()
 	c.w.WriteHeader(http.StatusOK)
 	_, _ = c.w.Write(out)
 	return verdict{}

@@ -221,7 +221,14 @@ func (c *call) refuse(e *openai.Error) {
 	}
 	c.wrote = true
 	c.leaveUnread()
+	c.boundWrite()
 	writeError(c.w, e)
+}
+
+// boundWrite bounds how long the client may take to take what is written next:
+// one that takes nothing would keep its connection for ever.
+func (c *call) boundWrite() {
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(c.g.limits.WriteTime))
 }
 
 // writeError sends an error object with its headers.
