@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -205,6 +206,16 @@ type Entry struct {
 	Number int       `json:"number"`
 	At     time.Time `json:"at"` // of the batch
 	ledger.Entry
+}
+
+// MarshalJSON renders the entry with its place.
+func (e Entry) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Batch  uint64    `json:"batch"`
+		Number int       `json:"number"`
+		At     time.Time `json:"at"`
+		ledger.EntryJSON
+	}{e.Batch, e.Number, e.At, e.JSON()})
 }
 
 // Play is the state of the day that is played.

@@ -120,6 +120,7 @@ func (r *Router) Resolve(now time.Time, spent func(alliance.ContractID) money.Am
 func (r *Router) learn(at int64) {
 	dt := float64(min(max(at-r.learnedAt, 0), r.window)) / 1e9
 	r.learnedAt = at
+	r.forgetTTFT(dt)
 	keep := math.Exp2(-dt / halfLife.Seconds())
 	r.den = r.den*keep + dt
 	rest := float64(r.windowEnd-at) / 1e9

@@ -22,6 +22,22 @@ const (
 // ttftWeight is the weight of a new measurement in the expected TTFT.
 const ttftWeight = 0.1
 
+// ttftHalfLife is how long a measured TTFT takes to come half way back to the
+// declared one when nothing is measured any more: a pool that was slow once is
+// asked again.
+const ttftHalfLife = time.Minute
+
+// forgetTTFT lets measured TTFTs relax over the seconds dt.
+func (r *Router) forgetTTFT(dt float64) {
+	keep := math.Exp2(-dt / ttftHalfLife.Seconds())
+	for i := range r.pools {
+		if p := &r.pools[i]; p.measured {
+			declared := float64(p.terms.Endpoint.TTFTMS) / 1000
+			p.ttft = declared + keep*(p.ttft-declared)
+		}
+	}
+}
+
 // health is what failures say of a pool. Invariant: probing only after until
 // has passed, and only while one request is under way as the probe; closed
 // follows every change of the others.

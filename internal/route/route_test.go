@@ -147,6 +147,21 @@ func TestDecide_LatencyCostsWhereThePlanSaysSo(t *testing.T) {
 	expect(t, r, noon, q, "floor")
 }
 
+func TestDecide_APoolThatWasSlowOnceIsAskedAgain(t *testing.T) {
+	r := New(trio(), noon)
+	q := ask(1000)
+	q.Plan = "fast"
+	d := expect(t, r, noon, q, "free")
+	r.Observe(noon, Outcome{Reservation: d.Reservation, Pool: "free", Served: true, TTFT: 3 * time.Second})
+	for now := noon; now.Before(noon.Add(15 * time.Minute)); now = now.Add(2 * time.Second) {
+		r.Resolve(now, nil)
+	}
+	later := noon.Add(15 * time.Minute)
+	if got, _ := take(t, r, later, q); got != "free" {
+		t.Errorf("a quarter of an hour later %s is taken", got)
+	}
+}
+
 func TestObserve_ReconcilesOnce(t *testing.T) {
 	sixty := int64(60 * contract.UseDivisor)
 	left := func(r *Router) int64 { return r.Pools(noon)[0].Left }

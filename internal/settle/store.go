@@ -2,6 +2,7 @@ package settle
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
 
@@ -80,6 +81,17 @@ type Placed struct {
 	At     int64  `json:"at"`             // of the batch
 	Fact   uint64 `json:"fact,omitempty"` // that the batch posts, 0 for records of the journal
 	ledger.Entry
+}
+
+// MarshalJSON renders the entry with its place.
+func (p Placed) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Batch  uint64 `json:"batch"`
+		Number int    `json:"number"`
+		At     int64  `json:"at"`
+		Fact   uint64 `json:"fact,omitempty"`
+		ledger.EntryJSON
+	}{p.Batch, p.Number, p.At, p.Fact, p.JSON()})
 }
 
 // Errors of a Store that callers tell apart.
