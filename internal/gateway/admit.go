@@ -227,7 +227,7 @@ func (c *call) hold(input, output int64) *quota.Refusal {
 		Tokens:         input + output,
 		EstimateTokens: c.estimate.UncachedInput + min(output, OutputEstimate),
 		Spend:          rating.Ceil(dearest(c.key.plan.Price), usage.Vector{UncachedInput: input, Output: output}),
-		Expires:        now.Add(c.g.limits.Total*time.Duration(c.g.limits.Attempts) + time.Minute),
+		Expires:        now.Add(max(c.g.limits.Total, c.st.longest)*time.Duration(c.g.limits.Attempts) + time.Minute),
 	}
 	c.g.quotaMu.Lock()
 	defer c.g.quotaMu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/rating"
@@ -45,6 +46,7 @@ type compiled struct {
 	standIns  map[alliance.PoolID]string
 	prices    *rating.Book
 	systems   map[*alliance.Flow]string
+	longest   time.Duration // that a pool of the terms may take for an attempt, 0: none says
 }
 
 func compile(s State) (*compiled, error) {
@@ -69,6 +71,10 @@ func compile(s State) (*compiled, error) {
 			return nil, fmt.Errorf("keys %s and %s are the same secret: issue one anew", other.ID, k.ID)
 		}
 		c.keys[sum] = p
+	}
+	for i := range s.Alliance.Pools {
+		ms := min(s.Alliance.Pools[i].Endpoint.TotalMS, MaxHold.Milliseconds())
+		c.longest = max(c.longest, time.Duration(ms)*time.Millisecond)
 	}
 	for i := range s.Alliance.Variants {
 		v := &s.Alliance.Variants[i]

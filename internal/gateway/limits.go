@@ -53,6 +53,8 @@ const (
 
 // The bounds that admission uses.
 const (
+	// MaxHold is the longest attempt for which a hold is kept.
+	MaxHold = 24 * time.Hour
 	// ImageTokens bounds the input tokens of one image.
 	ImageTokens = 2_500
 	// TemplateTokens bounds what a chat template adds to a conversation
