@@ -184,6 +184,7 @@ func (s *server) startGateway(a *alliance.Alliance, keys []gateway.Key) error {
 	if err != nil {
 		return err
 	}
+	s.gateway.Metrics().Registry().MustRegister(newCollector(s))
 	s.resolve()
 	return s.replayLimits(now)
 }

@@ -214,7 +214,18 @@ func (g *Gateway) leave() {
 	}
 }
 
+// health tells a load balancer whether new requests are taken. It says
+// nothing else and needs no key.
+func (g *Gateway) health(w http.ResponseWriter) {
+	if g.draining.Load() {
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}
+
 const (
+	healthPath    = "/healthz"
 	chatPath      = "/v1/chat/completions"
 	embeddingPath = "/v1/embeddings"
 	modelsPath    = "/v1/models"
@@ -222,6 +233,10 @@ const (
 
 // ServeHTTP serves one request.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == healthPath {
+		g.health(w)
+		return
+	}
 	now := g.now()
 	c := &call{g: g, w: w, r: r, started: now, id: requestID(r.Header["X-Request-Id"])}
 	w.Header()["X-Request-Id"] = []string{c.id}

@@ -52,6 +52,9 @@ var (
 // Open opens the books for appending, makes the file when it is missing and
 // brings an older schema up to date.
 func Open(ctx context.Context, path string) (*Store, error) {
+	if err := private(path); err != nil {
+		return nil, err
+	}
 	write, err := open(path, "rwc", "synchronous(NORMAL)", "journal_mode(WAL)")
 	if err != nil {
 		return nil, err
@@ -239,4 +242,14 @@ func (n *names) lookup(ctx context.Context, q querier, id int64) (string, error)
 		return "", fmt.Errorf("the books are damaged: name %d is missing", id)
 	}
 	return text, nil
+}
+
+// private makes the file before the engine does, so that only its owner may
+// read it; the engine gives its side files the same mode.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("open books: %w", err)
+	}
+	return f.Close()
 }

@@ -1,0 +1,63 @@
+package app
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collector tells Prometheus how pools, contracts and books stand, from the
+// same views as the console. Labels are ids of the terms.
+type collector struct {
+	s                                               *server
+	inFlight, left, healthy, mu, lambda, burnt, lag *prometheus.Desc
+}
+
+func newCollector(s *server) *collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("accordo_"+name, help, labels, nil)
+	}
+	return &collector{
+		s:        s,
+		inFlight: desc("pool_requests_in_flight", "Requests under way at the pool.", "pool"),
+		left:     desc("pool_capacity_left_ratio", "What is left of the pool's capacity in this window, as a share; negative when overdrawn.", "pool"),
+		healthy:  desc("pool_healthy", "1 when the pool takes requests.", "pool"),
+		mu:       desc("pool_shadow_price_nano", "Shadow price of the pool's capacity, in nano-units of the currency per million units of capacity.", "pool"),
+		lambda:   desc("contract_floor_shadow_price_ratio", "Shadow price of the contract's floor, as a share of the price.", "contract"),
+		burnt:    desc("contract_burnt_micro", "What requests cost under the contract since the books began, in micro-units of the currency.", "contract"),
+		lag:      desc("books_lag_records", "Records of the journal that are not stored in the books yet."),
+	}
+}
+
+// Describe lists what Collect sends.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.inFlight, c.left, c.healthy, c.mu, c.lambda, c.burnt, c.lag} {
+		ch <- d
+	}
+}
+
+// Collect reads the views at this instant.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	now := time.Now()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, p := range c.s.Pools(now) {
+		id := string(p.ID)
+		gauge(c.inFlight, float64(p.InFlight), id)
+		if p.Capacity > 0 {
+			gauge(c.left, float64(p.Left)/float64(p.Capacity), id)
+		}
+		healthy := 0.0
+		if p.Healthy {
+			healthy = 1
+		}
+		gauge(c.healthy, healthy, id)
+		gauge(c.mu, float64(p.Mu), id)
+	}
+	for _, k := range c.s.Contracts(now) {
+		gauge(c.lambda, float64(k.LambdaPPM)/1e6, k.ID)
+		gauge(c.burnt, float64(k.BurntTotal), k.ID)
+	}
+	gauge(c.lag, float64(c.s.settler.Status().Lag))
+}
