@@ -132,6 +132,7 @@ func (s *server) serve(ctx context.Context, l listenerPair) error {
 	console := &http.Server{
 		Handler: s.operatorHandler(l), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		BaseContext: api.BaseContext, // the end of a drain cuts what the console asks, too
 	}
 	var err error
 	if api.TLSConfig, err = serverTLS(&s.o, s.o.ClientCA); err != nil {
