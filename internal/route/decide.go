@@ -140,7 +140,7 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 func (p *pool) verdict(at int64, bounded bool, use float64) record.Verdict {
 	switch {
 	case p.health.closed > at:
-		if p.health.until > at || p.health.probing {
+		if p.health.until > at || p.health.probing && p.health.probeUntil > at {
 			return record.Unhealthy
 		}
 		return record.Full

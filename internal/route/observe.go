@@ -9,12 +9,15 @@ import (
 
 // The rules of health: after failuresToOpen failures in a row a pool is left
 // alone for firstBackoff, doubled with each failed probe up to maxBackoff;
-// then one request probes it. A 429 without a Retry-After closes it for
-// defaultRetryAfter, one with for at most maxRetryAfter.
+// then one request probes it, and while none has ended another every
+// probeEach, because a probe may be an answer of minutes. A 429 without a
+// Retry-After closes it for defaultRetryAfter, one with for at most
+// maxRetryAfter.
 const (
 	failuresToOpen    = 3
 	firstBackoff      = time.Second
 	maxBackoff        = time.Minute
+	probeEach         = 5 * time.Second
 	defaultRetryAfter = time.Second
 	maxRetryAfter     = 5 * time.Minute
 )
@@ -39,21 +42,22 @@ func (r *Router) forgetTTFT(dt float64) {
 }
 
 // health is what failures say of a pool. Invariant: probing only after until
-// has passed, and only while one request is under way as the probe; closed
+// has passed, and only while a request is under way as the probe; closed
 // follows every change of the others.
 type health struct {
-	failures  int
-	until     int64 // ns: left alone until then
-	fullUntil int64 // ns: said 429
-	probing   bool
-	closed    int64 // ns: the latest of the above, as one number for Decide
+	failures   int
+	until      int64 // ns: left alone until then
+	fullUntil  int64 // ns: said 429
+	probing    bool
+	probeUntil int64 // ns: while probing, no other probe until then
+	closed     int64 // ns: the latest of the above, as one number for Decide
 }
 
 // close brings closed up to date.
 func (h *health) close() {
 	h.closed = max(h.until, h.fullUntil)
 	if h.probing {
-		h.closed = math.MaxInt64
+		h.closed = max(h.closed, h.probeUntil)
 	}
 }
 
@@ -97,7 +101,7 @@ func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
 		}
 	}
 	if v.probe {
-		p.health.probing = true
+		p.health.probing, p.health.probeUntil = true, at+int64(probeEach)
 		p.health.close()
 	}
 	p.inFlight++

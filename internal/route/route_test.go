@@ -261,6 +261,23 @@ func TestHealth_FailuresOpenAndOneProbeCloses(t *testing.T) {
 	expect(t, r, at, ask(10), "rack")
 }
 
+func TestHealth_ALongProbeKeepsThePoolFromNobodyForLong(t *testing.T) {
+	r := New(trio(), noon)
+	for range failuresToOpen {
+		r.Observe(noon, Outcome{Reservation: expect(t, r, noon, ask(10), "rack").Reservation, Failure: "timeout"})
+	}
+	at := noon.Add(firstBackoff)
+	long := expect(t, r, at, ask(10), "rack") // a stream of minutes, say
+	expect(t, r, at.Add(probeEach-1), ask(10), "free")
+	at = at.Add(probeEach)
+	short := expect(t, r, at, ask(10), "rack")
+	expect(t, r, at, ask(10), "free")
+	r.Observe(at, Outcome{Reservation: short.Reservation, Served: true})
+	expect(t, r, at, ask(10), "rack")
+	r.Observe(at.Add(time.Minute), Outcome{Reservation: long.Reservation, Served: true})
+	expect(t, r, at.Add(time.Minute), ask(10), "rack")
+}
+
 func TestHealth_WhatSaysNothingAboutThePool(t *testing.T) {
 	r := New(trio(), noon)
 	for range 5 {
