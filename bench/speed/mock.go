@@ -6,8 +6,10 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"time"
 )
@@ -78,12 +80,16 @@ func runMock(args []string) error {
 	return nil
 }
 
-// accept serves connections until the listener fails.
+// accept serves connections until the listener is closed.
 func accept(ln net.Listener, serve func(net.Conn)) {
 	for {
 		conn, err := ln.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil { // out of descriptors: some are given back
+			time.Sleep(10 * time.Millisecond)
+			continue
 		}
 		go func() {
 			defer conn.Close()
@@ -144,7 +150,13 @@ func (m *mock) stream(conn net.Conn, name string) error {
 			return err
 		}
 		if name == modelIdle {
-			time.Sleep(idleTime)
+			// Until the time is over or the gateway has hung up.
+			_ = conn.SetReadDeadline(time.Now().Add(idleTime))
+			var one [1]byte
+			if _, err := conn.Read(one[:]); !errors.Is(err, os.ErrDeadlineExceeded) {
+				return net.ErrClosed
+			}
+			_ = conn.SetReadDeadline(time.Time{})
 			break
 		}
 	}
