@@ -133,7 +133,9 @@ func TestRestart_RouterGoesOn(t *testing.T) {
 		end()
 		d.start()
 		after := d.learned("south-reserved-a")
-		if before.TTFT == 0 || after.TTFT != before.TTFT {
+		// What was measured relaxes with time towards what the terms declare,
+		// which is nothing here; a router that began anew would expect nothing.
+		if before.TTFT == 0 || after.TTFT > before.TTFT || after.TTFT < before.TTFT/8 {
 			t.Errorf("the expected time to the first token is %s before %s and %s after it", before.TTFT, name, after.TTFT)
 		}
 		if after.WindowEnd.Equal(before.WindowEnd) && after.Left > before.Left {
