@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/accordo-ai/accordo/internal/app"
 	"github.com/accordo-ai/accordo/internal/artifact"
@@ -13,17 +14,33 @@ import (
 	"github.com/accordo-ai/accordo/internal/provider/upstreamsim"
 )
 
-type keyCommand struct{}
+type keyCommand struct {
+	New    keyNewCommand    `cmd:"" default:"1" help:"Make a key to put into an alliance file."`
+	Revoke keyRevokeCommand `cmd:"" help:"Take back a key that a start has issued; the next start issues another."`
+}
+
+type keyNewCommand struct{}
 
 // Run prints a new API key with the line that puts it into an alliance file.
 // The key is shown once and kept nowhere.
-func (keyCommand) Run(s streams) error {
+func (keyNewCommand) Run(s streams) error {
 	secret, sum, err := app.NewSecret("ak-")
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(s.out, "key     %s   (shown once)\nsha256: %s   (for the alliance file)\n", secret, sum)
 	return err
+}
+
+type keyRevokeCommand struct {
+	ID     string `arg:"" help:"Id of the key in the alliance file."`
+	Data   string `help:"Data directory; nothing may serve from it." default:"data" type:"path"`
+	Reason string `help:"Why, for the record." required:""`
+}
+
+// Run appends the fact that the key is revoked.
+func (c keyRevokeCommand) Run(s streams) error {
+	return app.RevokeKey(s.out, c.Data, c.ID, c.Reason, time.Now())
 }
 
 type fetchCommand struct {

@@ -5,7 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
+	"os"
 	"slices"
+	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/datadir"
@@ -93,4 +96,39 @@ func issueKeys(a *alliance.Alliance, dir *datadir.Dir, o UpOptions) ([]gateway.K
 		}
 	}
 	return keys, fresh, nil
+}
+
+// RevokeKey takes back a key that an earlier start has issued. Nothing may
+// serve from the data directory; a key whose hash stands in the alliance file
+// is taken back there, by SIGHUP while serving.
+func RevokeKey(w io.Writer, data, id, reason string, now time.Time) error {
+	if _, err := os.Stat(data); err != nil {
+		return fmt.Errorf("no data directory at %s: give the --data of the server that issued the key", data)
+	}
+	dir, err := datadir.Open(data)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	facts, err := dir.Facts()
+	if err != nil {
+		return err
+	}
+	known := false
+	for _, f := range facts {
+		switch {
+		case f.KeyIssued != nil && f.KeyIssued.ID == id:
+			known = true
+		case f.KeyRevoked != nil && f.KeyRevoked.ID == id:
+			known = false
+		}
+	}
+	if !known {
+		return fmt.Errorf("no start has issued a key %q that is still valid: a key whose sha256 stands in the alliance file is taken back there", id)
+	}
+	if err := dir.AppendFact(datadir.Fact{At: now.UnixNano(), KeyRevoked: &datadir.KeyRevoked{ID: id, Reason: reason}}); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "Key %s is revoked. The next start issues another one and shows it once.\n", id)
+	return err
 }

@@ -142,19 +142,6 @@ func (g *Gateway) Reload(s State) error {
 	return nil
 }
 
-// SetKeys swaps the keys and keeps everything else, for a key that was
-// issued or revoked while serving.
-func (g *Gateway) SetKeys(keys []Key) error {
-	g.routing.Lock()
-	defer g.routing.Unlock()
-	old := g.state.Load()
-	c, err := compile(State{old.a, keys, old.upstreams, old.standIns})
-	if err == nil {
-		g.state.Store(c)
-	}
-	return err
-}
-
 // WithRouter runs f while no decision is made.
 func (g *Gateway) WithRouter(f func(*route.Router)) {
 	g.routing.Lock()
