@@ -155,15 +155,9 @@ func (v *verifier) batch() error {
 	case err != nil:
 		return fmt.Errorf("post batch %d again: %w", n, err)
 	}
-	have, err := v.books.Batch(v.ctx, n)
-	if errors.Is(err, ErrNotFound) {
-		v.fault(Fault{Batch: n, Problem: "the books do not hold the batch", Remedy: remedyBooks})
-		return nil
-	}
-	if err != nil {
+	if found, err := v.stored(&step.Batch); !found {
 		return err
 	}
-	v.compare(&step.Batch, &have)
 	if v.out.Fault == nil {
 		v.unmatched(&step.Batch)
 	}
@@ -175,6 +169,21 @@ func (v *verifier) batch() error {
 		return nil
 	}
 	return v.facts()
+}
+
+// stored compares a recomputed batch with the books' own. found is false when
+// they do not hold it, which is a fault, or cannot be read.
+func (v *verifier) stored(want *ledger.Batch) (found bool, err error) {
+	have, err := v.books.Batch(v.ctx, want.Sequence)
+	if errors.Is(err, ErrNotFound) {
+		v.fault(Fault{Batch: want.Sequence, Problem: "the books do not hold the batch", Remedy: remedyBooks})
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	v.compare(want, &have)
+	return true, nil
 }
 
 // facts posts the facts that stand at the place that is reached.
@@ -192,15 +201,9 @@ func (v *verifier) facts() error {
 		case err != nil:
 			return fmt.Errorf("post batch %d again: %w", n, err)
 		}
-		have, err := v.books.Batch(v.ctx, n)
-		if errors.Is(err, ErrNotFound) {
-			v.fault(Fault{Batch: n, Problem: "the books do not hold the batch", Remedy: remedyBooks})
-			return nil
-		}
-		if err != nil {
+		if found, err := v.stored(&step.Batch); !found {
 			return err
 		}
-		v.compare(&step.Batch, &have)
 		v.out.Batches, v.out.Facts = n, v.kept[0].Number
 		v.kept = v.kept[1:]
 		if v.out.Fault != nil {
