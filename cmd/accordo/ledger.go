@@ -10,6 +10,7 @@ import (
 type ledgerCommand struct {
 	Balances balancesCommand `cmd:"" help:"Accounts with their balances, and the trial balance."`
 	Entries  entriesCommand  `cmd:"" help:"Entries, oldest first."`
+	Lines    linesCommand    `cmd:"" help:"The requests behind one entry, each with its exact share."`
 	Trace    traceCommand    `cmd:"" help:"One request from decision to entries, exactly."`
 	Suspense suspenseCommand `cmd:"" help:"What may be owed and is not proven, by provider and age; --close closes it with a reason."`
 	Verify   verifyCommand   `cmd:"" help:"Recompute the books from journal and terms, and compare."`
@@ -39,6 +40,16 @@ type entriesCommand struct {
 // Run prints entries.
 func (c entriesCommand) Run(ctx context.Context, s streams) error {
 	return app.Entries(ctx, s.out, c.Data, app.EntriesQuestion{Account: c.Account, Contract: c.Contract, Newest: c.Newest, Limit: c.Limit, JSON: c.JSON})
+}
+
+type linesCommand struct {
+	booksFlags
+	Entry string `arg:"" help:"Number of the entry, as entries prints it, such as 4.1."`
+}
+
+// Run prints the lines of an entry.
+func (c linesCommand) Run(ctx context.Context, s streams) error {
+	return app.EntryLines(ctx, s.out, c.Data, c.Entry, c.JSON)
 }
 
 type traceCommand struct {

@@ -200,7 +200,7 @@ func TestRestart_CommandsReadTheSame(t *testing.T) {
 	answers := func() map[string]string {
 		t.Helper()
 		all := map[string]string{}
-		commands := [][]string{{"ledger", "balances"}, {"ledger", "entries"}, {"ledger", "entries", "--newest", "--limit", "3"}, {"ledger", "verify"}, {"contracts"}}
+		commands := [][]string{{"ledger", "balances"}, {"ledger", "entries"}, {"ledger", "entries", "--newest", "--limit", "3"}, {"ledger", "lines", "1.1"}, {"ledger", "verify"}, {"contracts"}}
 		for _, id := range ids {
 			commands = append(commands, []string{"ledger", "trace", id}, []string{"explain", id})
 		}
