@@ -1,0 +1,125 @@
+package ledger
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/money"
+)
+
+// PoolBilled is the provider's bill of a pool that is billed by the
+// chip-second, for one month. Requests are allocations of it.
+type PoolBilled struct {
+	Pool        string       `json:"pool"`
+	Month       int32        `json:"month"` // YYYYMM
+	ChipSeconds int64        `json:"chip_seconds"`
+	Amount      money.Amount `json:"amount"` // in micro-units of the currency
+	Reason      string       `json:"reason"` // such as the invoice's number
+}
+
+func (b *PoolBilled) check() error {
+	if b.Pool == "" || b.Amount < 0 || b.ChipSeconds < 0 {
+		return refuse("a pool's bill names the pool, and states chip-seconds and an amount of 0 or more")
+	}
+	return cmp.Or(checkMonth(b.Month), checkReason(b.Reason))
+}
+
+// fee accrues the month's part of a fixed fee, over the contract's pools by
+// their size; the last pool takes what rounding leaves. A contract without
+// pools has a clearing account of its own.
+func (p *monthPosting) fee(c *alliance.Contract, fees map[AccountID]money.Amount) error {
+	legs := contract.Legs(c, alliance.BilledByFixed, contract.FeeAccrued)
+	if len(legs) == 0 {
+		return nil
+	}
+	until, err := contract.FeesUpTo(c, p.end)
+	if err != nil {
+		return err
+	}
+	before, err := contract.FeesUpTo(c, p.start)
+	if err != nil {
+		return err
+	}
+	names, sizes, total := []string{}, []int64{}, int64(0)
+	for i := range p.t.alliance.Pools {
+		if pool := &p.t.alliance.Pools[i]; pool.Contract == c.ID {
+			size := max(pool.Chips, pool.TokensPerMinute)
+			names, sizes, total = append(names, string(pool.ID)), append(sizes, size), total+size
+		}
+	}
+	if total == 0 {
+		names, sizes, total = []string{string(c.ID)}, []int64{1}, 1
+	}
+	rest := until - before
+	for i, name := range names {
+		part := rest
+		if i < len(names)-1 {
+			q, _, ok := money.Product(int64(until-before), sizes[i]).FloorDiv(total)
+			if !ok {
+				return money.ErrRange
+			}
+			part = money.Amount(q)
+		}
+		rest -= part
+		for _, leg := range legs {
+			debit := p.of(leg.Debit, c, name)
+			fees[debit] += part
+			p.post(Fee, debit, p.of(leg.Credit, c, name), p.currency(), string(c.ID), part)
+		}
+	}
+	return nil
+}
+
+// unused turns what is left on every clearing account into expense, so that
+// the month's clearing is zero. A use above the standard capacity is left as a
+// negative expense.
+func (p *monthPosting) unused(fees map[AccountID]money.Amount) {
+	left := map[AccountID]money.Amount{}
+	for k, v := range p.b.periods {
+		if k.period == p.month && k.account.Kind() == "capacity_clearing" {
+			left[k.account] += v
+		}
+	}
+	for a, v := range fees {
+		left[a] += v
+	}
+	accounts := make([]AccountID, 0, len(left))
+	for a := range left {
+		accounts = append(accounts, a)
+	}
+	slices.Sort(accounts)
+	for _, a := range accounts {
+		c := ""
+		if pool := p.t.pools[alliance.PoolID(a.Ref())]; pool != nil {
+			c = string(pool.Contract)
+		}
+		p.post(Unused, p.account(contract.Expense, "unused_capacity", a.Ref()), a, p.currency(), c, left[a])
+	}
+}
+
+type poolMonth struct {
+	pool  string
+	month int32
+}
+
+// billPool books the bill of a pool by the chip-second.
+func (p *factPosting) billPool(b *PoolBilled) error {
+	t, err := p.headTerms()
+	if err != nil {
+		return err
+	}
+	pool := t.pools[alliance.PoolID(b.Pool)]
+	switch {
+	case pool == nil || pool.BilledBy != alliance.BilledByChipSecond:
+		return refuse("there is no pool %s that is billed by the chip-second", b.Pool)
+	case p.b.billedPools[poolMonth{b.Pool, b.Month}]:
+		return refuse("pool %s has its bill for %d: what is corrected comes as a difference", b.Pool, b.Month)
+	case b.Month <= p.b.closedMonth:
+		return refuse("%d is closed", b.Month)
+	}
+	mp := monthPosting{factPosting: p, t: t, month: b.Month, start: monthStart(b.Month), end: monthStart(nextMonth(b.Month))}
+	mp.post(Fee, mp.account(contract.Asset, "capacity_clearing", b.Pool), mp.account(contract.Liability, "accrued", t.provider(pool)), mp.currency(), string(pool.Contract), b.Amount)
+	return nil
+}

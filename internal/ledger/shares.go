@@ -1,0 +1,58 @@
+package ledger
+
+import (
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/money"
+)
+
+// share books what the provider gets of the month's revenue, stopping exactly
+// at the cap.
+func (p *monthPosting) share(c *alliance.Contract) error {
+	r := c.RevenueShare
+	if r == nil || !r.Holds(p.start) {
+		return nil
+	}
+	legs := contract.Legs(c, "", contract.ShareDue)
+	var used money.Amount
+	for _, leg := range legs {
+		if leg.Debit.Class != contract.Memo { // the cost, which is also what was used
+			used = -p.b.balances[p.of(leg.Credit, c, "")].Amount
+		}
+	}
+	for _, leg := range legs {
+		if leg.Debit.Class == contract.Memo {
+			used = p.b.balances[p.of(leg.Debit, c, "")].Amount
+		}
+	}
+	due, err := contract.ShareOf(r, p.revenue(r.Base), used)
+	if err != nil || due == 0 {
+		return err
+	}
+	for _, leg := range contract.Legs(c, "", contract.ShareOpened) {
+		debit, credit := p.of(leg.Debit, c, ""), p.of(leg.Credit, c, "")
+		p.post(Opening, debit, credit, commitAsset(p.t, c), string(c.ID), *r.Cap+p.b.balances[credit].Amount)
+	}
+	for _, leg := range legs {
+		asset := p.currency()
+		if leg.Debit.Class == contract.Memo {
+			asset = commitAsset(p.t, c)
+		}
+		p.post(Share, p.of(leg.Debit, c, ""), p.of(leg.Credit, c, ""), asset, string(c.ID), due)
+	}
+	return nil
+}
+
+// revenue is what the month brought in, by the base of a share.
+func (p *monthPosting) revenue(base string) (sum money.Amount) {
+	for k, v := range p.b.periods {
+		if k.period != p.month || k.account.Class() != contract.Revenue {
+			continue
+		}
+		switch kind := k.account.Kind(); {
+		case base == alliance.ShareOfAll, base == alliance.ShareOfSales && kind == "inference", base == alliance.ShareOfWholesale && kind == "wholesale":
+			sum -= v
+		}
+	}
+	return sum
+}
