@@ -163,14 +163,15 @@ type Contract struct {
 	Claims     []string      `json:"claims"`
 	Assumption bool          `json:"assumption"` // the interval's figure is assumed
 	// The interval in force: its floor or fee, and what was burnt of the floor.
-	IntervalFrom  alliance.Date `json:"interval_from"`
-	IntervalUntil alliance.Date `json:"interval_until"`
-	Floor         money.Amount  `json:"floor"`
-	Fee           money.Amount  `json:"fee"`
-	Burnt         money.Amount  `json:"burnt"`
-	BurntTotal    money.Amount  `json:"burnt_total"` // since the books began
-	FeesAccrued   money.Amount  `json:"fees_accrued"`
-	LambdaPPM     int64         `json:"lambda_ppm"`
+	IntervalFrom   alliance.Date `json:"interval_from"`
+	IntervalUntil  alliance.Date `json:"interval_until"`
+	Floor          money.Amount  `json:"floor"`
+	Fee            money.Amount  `json:"fee"`
+	Burnt          money.Amount  `json:"burnt"`
+	BurntTotal     money.Amount  `json:"burnt_total"`  // since the books began
+	FeesAccrued    money.Amount  `json:"fees_accrued"` // since the first month in the books
+	FeesSinceStart money.Amount  `json:"fees_since_contract_start"`
+	LambdaPPM      int64         `json:"lambda_ppm"`
 
 	Capacity []ledger.Balance   `json:"capacity,omitempty"` // used of fixed capacity, by pool
 	Floors   []ledger.FloorBurn `json:"floors,omitempty"`

@@ -91,7 +91,7 @@ func newLifeChart(k *admin.Contract, now time.Time, currency string) *lifeChart 
 		c.TodayEnd = c.Today > (chartLeft+chartRight)/2
 		done := k.BurntTotal
 		if c.Fee {
-			done = k.FeesAccrued
+			done = k.FeesSinceStart
 		}
 		c.Left = c.Total - done
 		c.ActualY = y(c.Left)

@@ -48,7 +48,7 @@ func TestLifeChart_FallsFromAllToNothing(t *testing.T) {
 func TestLifeChart_OfFeesCountsWhatFellDue(t *testing.T) {
 	s := step("2026-01-01", "2027-01-01", 100)
 	s.Fee = true
-	c := newLifeChart(&admin.Contract{BurntTotal: 1, FeesAccrued: 40 * money.Micro, Schedule: []admin.Step{s}}, date("2026-06-01").Time, "USD")
+	c := newLifeChart(&admin.Contract{BurntTotal: 1, FeesSinceStart: 40 * money.Micro, Schedule: []admin.Step{s}}, date("2026-06-01").Time, "USD")
 	if c == nil || c.Left != 60*money.Micro || !strings.Contains(c.Says, "fees still to fall due") {
 		t.Errorf("%+v", c)
 	}

@@ -149,6 +149,17 @@ func RolloverEnds(c *alliance.Contract, f *alliance.Floor) time.Time {
 	return f.Until.AddDate(0, int(c.Rollover.Months), 0)
 }
 
+// FeesBetween returns the fixed fees that accrue in [from, until), 0 when it
+// is empty.
+func FeesBetween(c *alliance.Contract, from, until time.Time) (money.Amount, error) {
+	before, err := FeesUpTo(c, from)
+	if err != nil {
+		return 0, err
+	}
+	after, err := FeesUpTo(c, until)
+	return max(0, after-before), err
+}
+
 // FeesUpTo returns the fixed fees accrued from the start of the contract to
 // an instant, by elapsed seconds, rounded down once per fee. The accrual of a
 // period is the difference of two calls, so periods add up to the fee.

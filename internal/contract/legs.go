@@ -17,6 +17,7 @@ const (
 	CreditPassed Event = 8  // a month ended with more used than was paid ahead
 	ShareDue     Event = 9  // a month's revenue was shared with the provider
 	ShareOpened  Event = 10 // the cap of a revenue share came into the books
+	PoolBill     Event = 40 // a pool by the chip-second was billed for a month
 )
 
 // Class is the class of an account.
@@ -85,6 +86,7 @@ var (
 	clearing    = Account{Asset, "capacity_clearing", OfPool}
 	accrued     = Account{Liability, "accrued", OfProvider}
 	payable     = Account{Liability, "payable", OfProvider}
+	ownCapacity = Account{Asset, "own_capacity", OfContract}
 	commitFloor = Account{Memo, "commit_floor", OfInterval}
 	commitOpen  = Account{Memo, "commit_open", OfInterval}
 	commitUsed  = Account{Memo, "commit_used", OfInterval}
@@ -107,6 +109,9 @@ func Legs(c *alliance.Contract, billing alliance.Billing, ev Event) []Leg {
 		case ev == ShareOpened && r.Cap != nil:
 			return []Leg{{shareOpen, shareCap, AtFloor}}
 		}
+	}
+	if ev == PoolBill {
+		return []Leg{{clearing, accrued, AtFee}}
 	}
 	switch c.Shape {
 	case alliance.PayPerUse:
@@ -146,6 +151,17 @@ func Legs(c *alliance.Contract, billing alliance.Billing, ev Event) []Leg {
 		}
 	}
 	return nil
+}
+
+// Own returns the account that stands in for a where the operator provides
+// the contract itself: nothing accrues to a creditor then. What the capacity
+// costs comes off an asset instead, as depreciation accumulates: below zero by
+// all that was given off so far.
+func Own(a Account) Account {
+	if a == accrued {
+		return ownCapacity
+	}
+	return a
 }
 
 func metered(billing alliance.Billing) Leg {

@@ -240,7 +240,7 @@ func TestRestart_CommandsReadTheSame(t *testing.T) {
 }
 
 var (
-	accrued  = regexp.MustCompile(`"fees_accrued": "?[0-9.]+"?`)
+	accrued  = regexp.MustCompile(`"fees_(accrued|since_contract_start)": "?[0-9.]+"?`)
 	unposted = regexp.MustCompile(`(?m)^\d+ records of the journal are not posted yet\n|"unposted": \d+,?`)
 )
 

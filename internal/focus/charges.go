@@ -444,6 +444,9 @@ func (p *feePart) charges() ([]charge, error) {
 		return nil, fmt.Errorf("capacity of contract %s: %w", p.c.ID, money.ErrRange)
 	}
 	base := charge{from: p.from, until: p.until, terms: p.a, contract: p.c, fixed: true, fee: p.f.From.String()}
+	if p.c.Provider == p.a.Operator {
+		base.note = "capacity of one's own: nobody bills it"
+	}
 	bought, lost := base, base
 	bought.category, bought.billed, bought.quantity = purchaseCharge, fee, capacity*contract.UseDivisor
 	bought.description = "Fixed fee of " + p.c.Title

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"iter"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -23,8 +24,11 @@ type Burn struct {
 	Floors []FloorBurn `json:"floors,omitempty"`
 	// Capacity is what was used of fixed capacity, by pool.
 	Capacity []Balance `json:"capacity,omitempty"`
-	// FeesAccrued is the part of the fixed fees whose time has passed.
-	FeesAccrued money.Amount `json:"fees_accrued"`
+	// FeesAccrued is the part of the fixed fees whose time has passed since the
+	// first month in the books: what closes of months book, and what has accrued
+	// after the last of them. FeesSinceStart counts from the contract's start.
+	FeesAccrued    money.Amount `json:"fees_accrued"`
+	FeesSinceStart money.Amount `json:"fees_since_contract_start"`
 }
 
 // FloorBurn is one interval of a floor: Floor = Used + Open. An Open below
@@ -64,6 +68,10 @@ func (b *Book) used(t *Terms, c *alliance.Contract, f alliance.Floor) (used mone
 // Burns returns how every contract of the terms stands at an instant.
 func (b *Book) Burns(t *Terms, at time.Time) []Burn {
 	list := make([]Burn, 0, len(t.alliance.Contracts))
+	opened := at
+	if first := FirstMonth(b.periodList()); first != 0 {
+		opened = monthStart(first)
+	}
 	for i := range t.alliance.Contracts {
 		c := &t.alliance.Contracts[i]
 		burn := Burn{Contract: c.ID, Title: c.Title, Provider: c.Provider, Shape: c.Shape}
@@ -77,10 +85,33 @@ func (b *Book) Burns(t *Terms, at time.Time) []Burn {
 			}
 		}
 		// A sum beyond the range of money cannot come from a checked file.
-		burn.FeesAccrued, _ = contract.FeesUpTo(c, at)
+		burn.FeesSinceStart, _ = contract.FeesUpTo(c, at)
+		burn.FeesAccrued, _ = contract.FeesBetween(c, opened, at)
 		list = append(list, burn)
 	}
 	return list
+}
+
+// FirstMonth returns the month (YYYYMM) in which books begin that hold these
+// balances by month, 0 for books without money. Fixed fees accrue from it on,
+// however long before it their contract began.
+func FirstMonth(periods iter.Seq2[AccountID, int32]) (first int32) {
+	for account, period := range periods {
+		if account.Class() != contract.Memo && (first == 0 || period < first) {
+			first = period
+		}
+	}
+	return first
+}
+
+func (b *Book) periodList() iter.Seq2[AccountID, int32] {
+	return func(yield func(AccountID, int32) bool) {
+		for k := range b.periods {
+			if !yield(k.account, k.period) {
+				return
+			}
+		}
+	}
 }
 
 func (b *Book) burnPool(t *Terms, c *alliance.Contract, p *alliance.Pool, burn *Burn) {

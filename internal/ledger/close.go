@@ -154,13 +154,7 @@ func (p *monthPosting) mayClose() error {
 }
 
 func (p *monthPosting) earliest() int32 {
-	least := p.month
-	for k := range p.b.periods {
-		if k.account.Class() != contract.Memo {
-			least = min(least, k.period)
-		}
-	}
-	return least
+	return min(p.month, FirstMonth(p.b.periodList()))
 }
 
 func (p *monthPosting) account(class contract.Class, kind string, refs ...string) AccountID {
@@ -182,6 +176,9 @@ func (p *monthPosting) currency() Asset { return Asset(p.t.alliance.Currency) }
 
 // of fills in the account of one side of a contract's leg.
 func (p *monthPosting) of(a contract.Account, c *alliance.Contract, pool string) AccountID {
+	if p.t.own(c) {
+		a = contract.Own(a)
+	}
 	switch a.Of {
 	case contract.OfPool:
 		return p.account(a.Class, a.Kind, pool)

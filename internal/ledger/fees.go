@@ -120,6 +120,12 @@ func (p *factPosting) billPool(b *PoolBilled) error {
 		return refuse("%d is closed", b.Month)
 	}
 	mp := monthPosting{factPosting: p, t: t, month: b.Month, start: monthStart(b.Month), end: monthStart(nextMonth(b.Month))}
-	mp.post(Fee, mp.account(contract.Asset, "capacity_clearing", b.Pool), mp.account(contract.Liability, "accrued", t.provider(pool)), mp.currency(), string(pool.Contract), b.Amount)
+	c := t.contracts[pool.Contract]
+	if c == nil {
+		c = &alliance.Contract{ID: pool.Contract, Provider: pool.Provider}
+	}
+	for _, leg := range contract.Legs(c, alliance.BilledByChipSecond, contract.PoolBill) {
+		mp.post(Fee, mp.of(leg.Debit, c, b.Pool), mp.of(leg.Credit, c, b.Pool), mp.currency(), string(pool.Contract), b.Amount)
+	}
 	return nil
 }

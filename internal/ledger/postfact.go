@@ -109,6 +109,9 @@ func (p *factPosting) event() error {
 	case ev.SuspenseClosed != nil:
 		return p.closeSuspense(ev.SuspenseClosed)
 	case ev.InvoiceImported != nil:
+		if t, err := p.headTerms(); err == nil && ev.InvoiceImported.Provider == string(t.alliance.Operator) {
+			return refuse("%s keeps these books and sends itself no invoice", t.alliance.Operator)
+		}
 		return p.importInvoice(ev.InvoiceImported)
 	case ev.DifferenceClosed != nil:
 		return p.closeDifference(ev.DifferenceClosed)

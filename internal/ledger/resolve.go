@@ -83,6 +83,9 @@ func (r *resolver) narrow(t alliance.Term) {
 
 func (r *resolver) leg(leg contract.Leg, rates alliance.Rates) {
 	ref := func(a contract.Account) AccountID {
+		if r.t.own(r.contract) {
+			a = contract.Own(a)
+		}
 		switch a.Of {
 		case contract.OfPool:
 			return r.account(a.Class, a.Kind, string(r.pool.ID))

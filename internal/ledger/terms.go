@@ -51,6 +51,10 @@ func (t *Terms) provider(p *alliance.Pool) string {
 	return string(p.Provider)
 }
 
+// own reports whether the operator provides a contract itself, so that nobody
+// bills for it.
+func (t *Terms) own(c *alliance.Contract) bool { return c.Provider == t.alliance.Operator }
+
 // Alliance returns the terms themselves.
 func (t *Terms) Alliance() *alliance.Alliance { return t.alliance }
 

@@ -23,9 +23,11 @@ type Outlook struct {
 	At       time.Time           `json:"at"`
 	// Interval is the floor's or the credit's interval in force, if any.
 	Interval *IntervalOutlook `json:"interval,omitempty"`
-	// FeesAccrued is the part of the fixed fees whose time has passed.
-	FeesAccrued money.Amount `json:"fees_accrued"`
-	Dates       []NextDate   `json:"dates"`
+	// FeesAccrued is the part of the fixed fees whose time has passed since the
+	// first month in the books, FeesSinceStart since the contract's start.
+	FeesAccrued    money.Amount `json:"fees_accrued"`
+	FeesSinceStart money.Amount `json:"fees_since_contract_start"`
+	Dates          []NextDate   `json:"dates"`
 }
 
 // IntervalOutlook is the burn-down of one interval.
@@ -67,15 +69,16 @@ func MakeOutlook(ctx context.Context, books Reader, t *ledger.Terms, id string, 
 	}
 	c := &a.Contracts[i]
 	o := &Outlook{Contract: c.ID, Title: c.Title, Provider: c.Provider, Shape: c.Shape, Says: contract.Says(c.Shape), At: at.UTC(), Dates: []NextDate{}}
-	var err error
-	if o.FeesAccrued, err = contract.FeesUpTo(c, at); err != nil {
+	if err := o.fees(ctx, books, string(a.Operator), c, at); err != nil {
 		return nil, err
 	}
 	if f, ok := contract.FloorAt(c, at); ok && contract.HasFloor(c.Shape) {
 		used := ledger.NewAccount(string(a.Operator), contract.Memo, "commit_used", id, f.From.String())
-		if o.Interval, err = burnDown(ctx, books, used, &f, at); err != nil {
+		v, err := burnDown(ctx, books, used, &f, at)
+		if err != nil {
 			return nil, err
 		}
+		o.Interval = v
 		o.Dates = append(o.Dates, NextDate{f.Until, "the interval ends: what is open is lost", max(0, o.Interval.Open)})
 	}
 	if err := o.credits(ctx, books, string(a.Operator), c, at); err != nil {
@@ -95,6 +98,29 @@ func MakeOutlook(ctx context.Context, books Reader, t *ledger.Terms, id string, 
 	}
 	slices.SortStableFunc(o.Dates, func(x, y NextDate) int { return x.On.Compare(y.On.Time) })
 	return o, nil
+}
+
+// fees fills in what of the fixed fees has accrued.
+func (o *Outlook) fees(ctx context.Context, books Reader, operator string, c *alliance.Contract, at time.Time) (err error) {
+	if o.FeesSinceStart, err = contract.FeesUpTo(c, at); err != nil || o.FeesSinceStart == 0 {
+		return err
+	}
+	periods, err := books.Periods(ctx, operator+"/")
+	if err != nil {
+		return err
+	}
+	first := ledger.FirstMonth(func(yield func(ledger.AccountID, int32) bool) {
+		for i := range periods {
+			if !yield(periods[i].Account, periods[i].Period) {
+				return
+			}
+		}
+	})
+	if first == 0 {
+		return nil
+	}
+	o.FeesAccrued, err = contract.FeesBetween(c, time.Date(int(first/100), time.Month(first%100), 1, 0, 0, 0, 0, time.UTC), at)
+	return err
 }
 
 func step(s *alliance.RampStep) string {
@@ -181,8 +207,9 @@ func WriteOutlook(w io.Writer, o *Outlook, currency string) error {
 			line("forecast of its end", fmt.Sprintf("%s (%s to %s, by the pace of 7 days, 28 days and the interval)", v.Forecast, v.Low, v.High))
 			line("lost at its end", fmt.Sprintf("%s, at most %s", v.LostForecast, v.LostMost))
 		}
-		if o.FeesAccrued > 0 {
-			line("fees accrued", o.FeesAccrued)
+		if o.FeesSinceStart > 0 {
+			line("fees accrued since the first month in the books", o.FeesAccrued)
+			line("fees since the contract's start", o.FeesSinceStart)
 		}
 	})
 	if err != nil || len(o.Dates) == 0 {

@@ -65,6 +65,9 @@ var ErrNoParty = errors.New("no such party")
 // fails when the movements do not come to the balances.
 func MakeStatement(ctx context.Context, books Reader, t *ledger.Terms, party string, month, closed int32) (*Statement, error) {
 	a := t.Alliance()
+	if party == string(a.Operator) {
+		return nil, fmt.Errorf("%w: %s keeps these books: a statement is with somebody else", ErrNoParty, party)
+	}
 	s := &Statement{Operator: string(a.Operator), Party: party, Month: month, Closed: month <= closed, Currency: string(a.Currency), Notice: a.Notice, Accounts: []StatementAccount{}}
 	owns, name := refsOf(a, party)
 	if name == "" {

@@ -45,8 +45,22 @@ func (c *checker) contracts() {
 			c.foreign(k, "ramp", len(k.Ramp), "spend_floor, take_or_pay or throughput_reservation")
 		}
 		c.ramp(k)
+		c.own(k)
 		c.rollover(k)
 		c.revenueShare(k)
+	}
+}
+
+// own refuses promises of the operator to itself: nobody would hold it to them.
+func (c *checker) own(k *alliance.Contract) {
+	if k.Provider == "" || k.Provider != c.Operator {
+		return
+	}
+	if len(k.Floors) > 0 {
+		c.log.add(c.at(k, "provider"), fmt.Sprintf("contract %s promises a spend to %s, the operator itself", k.ID, k.Provider), "provider: the party that would charge a shortfall; capacity of one's own is a take_or_pay")
+	}
+	if k.RevenueShare != nil {
+		c.log.add(c.at(k, "revenue_share"), fmt.Sprintf("contract %s shares the revenue of %s with itself", k.ID, k.Provider), "provider: the party that gets the share, or take revenue_share out")
 	}
 }
 
