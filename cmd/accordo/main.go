@@ -36,6 +36,7 @@ type cli struct {
 	Claims      claimsCommand      `cmd:"" help:"Show claims with their status, source and what they contradict."`
 	Doctor      doctorCommand      `cmd:"" help:"Examine file, keys, providers, disk, clock, journal, books and limits: what is wrong, and what to do."`
 	Key         keyCommand         `cmd:"" help:"Make an API key for an alliance file."`
+	Access      accessCommand      `cmd:"" help:"Who may come to the console and the admin API, in which role."`
 	UpstreamSim upstreamSimCommand `cmd:"" name:"upstream-sim" help:"Run a scriptable provider that keeps an invoice of what it served."`
 	Fetch       fetchCommand       `cmd:"" help:"Fetch the engine and weights of the local model, checked by hash."`
 	ModelServe  modelServeCommand  `cmd:"" name:"model-serve" hidden:"" help:"Serve the local model on a socket (started by up)."`

@@ -5,8 +5,7 @@
 package admin
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -27,67 +26,38 @@ const (
 	MaxRequests = 500
 )
 
-// Options configure the listener. Token is the admin token; Secure marks
-// cookies for TLS.
+// Options configure the listener.
 type Options struct {
 	Source  Source
 	Metrics http.Handler
-	Pages   http.Handler // mounted at /, behind authentication
-	Token   string
-	Secure  bool
+	Pages   Pages
+	Token   string         // the admin token: the operator's
+	Grants  func() []Grant // further accesses in force, or nil
+	Secure  bool           // marks cookies for TLS
 	Now     func() time.Time
 }
 
 // Handler returns the listener's handler.
 func Handler(o Options) http.Handler {
-	h := &handler{o: o, token: sha256.Sum256([]byte(o.Token))}
+	h := &handler{o: o}
+	if _, err := rand.Read(h.key[:]); err != nil {
+		panic(err) // the system has no randomness: nothing can be signed
+	}
 	open := http.NewServeMux()
 	open.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	open.HandleFunc("GET /readyz", h.ready)
 	open.HandleFunc("GET /login", h.loginPage)
 	open.HandleFunc("POST /login", h.login)
 	open.HandleFunc("POST /logout", h.logout)
-	open.Handle("GET /static/", o.Pages) // styles and scripts hold nothing of the alliance
-	open.Handle("/", h.authenticated(h.routes()))
+	open.Handle("GET /static/", o.Pages.Static) // styles and scripts hold nothing of the alliance
+	open.Handle("/", h.authenticated(Guard(Routes(o), o.Pages)))
 	return securityHeaders(http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(open, 8<<20)))
 }
 
+// handler holds the key by which this process signs sessions.
 type handler struct {
-	o     Options
-	token [sha256.Size]byte
-}
-
-func (h *handler) routes() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", h.o.Metrics)
-	get := func(path string, view func(*http.Request) (any, error)) {
-		mux.HandleFunc("GET /api/"+path, func(w http.ResponseWriter, r *http.Request) {
-			v, err := view(r)
-			writeJSON(w, v, err)
-		})
-	}
-	get("overview", func(*http.Request) (any, error) { return h.o.Source.Overview(h.o.Now()), nil })
-	get("pools", func(*http.Request) (any, error) { return h.o.Source.Pools(h.o.Now()), nil })
-	get("contracts", func(*http.Request) (any, error) { return h.o.Source.Contracts(h.o.Now()), nil })
-	get("balances", func(*http.Request) (any, error) { return h.o.Source.Balances(), nil })
-	get("requests", func(r *http.Request) (any, error) { return h.o.Source.Requests(limitOf(r)), nil })
-	get("requests/{id}", func(r *http.Request) (any, error) { return h.o.Source.Trace(r.Context(), r.PathValue("id")) })
-	get("entries", func(r *http.Request) (any, error) {
-		return h.o.Source.Entries(r.Context(), r.URL.Query().Get("account"), limitOf(r))
-	})
-	get("story", func(r *http.Request) (any, error) {
-		told, ok := h.o.Source.Story(h.o.Now())
-		if !ok {
-			return nil, ErrNotFound
-		}
-		return told, nil
-	})
-	get("claims", func(r *http.Request) (any, error) {
-		return h.o.Source.Claims(h.o.Now(), r.URL.Query()["id"])
-	})
-	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) { writeJSON(w, nil, ErrNotFound) })
-	mux.Handle("/", h.o.Pages)
-	return mux
+	o   Options
+	key [32]byte
 }
 
 func limitOf(r *http.Request) int {
@@ -120,13 +90,12 @@ func (h *handler) ready(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(r)
 }
 
-// authenticated lets a request through that carries the admin token as a
-// bearer or a session cookie. A page without one is sent to the login.
+// authenticated lets a request through that carries a token as a bearer or a
+// session cookie, and notes whose. A page without one is sent to the login.
 func (h *handler) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if ok && h.isToken(bearer) || h.hasSession(r) {
-			next.ServeHTTP(w, r)
+		if who, ok := h.who(r); ok {
+			next.ServeHTTP(w, r.WithContext(WithAccess(r.Context(), who)))
 			return
 		}
 		if r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
@@ -136,13 +105,18 @@ func (h *handler) authenticated(next http.Handler) http.Handler {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="accordo admin"`)
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnauthorized)
-		_, _ = w.Write([]byte(`{"error":"send the admin token as a bearer, or log in at /login"}` + "\n"))
+		_, _ = w.Write([]byte(`{"error":"send a token as a bearer, or log in at /login"}` + "\n"))
 	})
 }
 
-func (h *handler) isToken(s string) bool {
-	sum := sha256.Sum256([]byte(s))
-	return h.o.Token != "" && subtle.ConstantTimeCompare(sum[:], h.token[:]) == 1
+// who says who sends a request.
+func (h *handler) who(r *http.Request) (Access, bool) {
+	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		if g, known := h.known(bearer); known {
+			return g.Access, true
+		}
+	}
+	return h.session(r)
 }
 
 func securityHeaders(next http.Handler) http.Handler {

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"io"
@@ -69,10 +70,22 @@ func start(t *testing.T, secure bool) *listener {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) })
 	}
 	l.Server = httptest.NewServer(admin.Handler(admin.Options{
-		Source: l.src, Metrics: says("metrics"), Pages: says("pages"), Token: token, Secure: secure, Now: func() time.Time { return l.now },
+		Source: l.src, Metrics: says("metrics"), Pages: testPages(), Token: token, Secure: secure, Now: func() time.Time { return l.now },
 	}))
 	t.Cleanup(l.Close)
 	return l
+}
+
+// testPages say which one answered.
+func testPages() admin.Pages {
+	says := func(status int, s string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status); _, _ = io.WriteString(w, s) }
+	}
+	p := admin.Pages{Static: says(200, "static"), Missing: says(404, "missing"), Forbidden: says(403, "forbidden")}
+	for _, pattern := range []string{"GET /{$}", "GET /pools", "GET /requests/{id}", "GET /chat", "POST /chat", "POST /chat/completions", "POST /play", "POST /play/stop"} {
+		p.Routes = append(p.Routes, admin.Route{Pattern: pattern, For: admin.ForOperator, Serve: says(200, "pages")})
+	}
+	return p
 }
 
 // send makes one request without following redirects.
@@ -236,7 +249,7 @@ func TestAWrongToken_IsRefusedWithoutACookie(t *testing.T) {
 		"link": func() (*http.Response, string) { return l.send(t, "GET", "/login?token=no", nil) },
 	} {
 		resp, body := do()
-		if resp.StatusCode != 403 || len(resp.Cookies()) != 0 || !strings.Contains(body, "not the admin token") || strings.Contains(body, "<script>") {
+		if resp.StatusCode != 403 || len(resp.Cookies()) != 0 || !strings.Contains(body, "no token of this server") || strings.Contains(body, "<script>") {
 			t.Errorf("%s: status %d, cookies %v, body %s", name, resp.StatusCode, resp.Cookies(), body)
 		}
 	}
@@ -274,6 +287,57 @@ func TestASession_EndsWithItsTimeAndCannotBeStretched(t *testing.T) {
 	}
 }
 
+// The session of an access holds for its role, and ends with the access.
+func TestASession_IsOfItsAccess(t *testing.T) {
+	var role admin.Access
+	says := func(w http.ResponseWriter, r *http.Request) { role = admin.AccessOf(r.Context()) }
+	finance := admin.Grant{Access: admin.Access{ID: "anna", Role: admin.Finance}, SHA256: sha256.Sum256([]byte("finance-token"))}
+	grants := []admin.Grant{finance}
+	h := admin.Handler(admin.Options{
+		Source: &source{}, Metrics: http.NotFoundHandler(), Token: token, Now: time.Now, Grants: func() []admin.Grant { return grants },
+		Pages: admin.Pages{Routes: []admin.Route{{Pattern: "GET /{$}", For: admin.ForBooks, Serve: says}}, Static: http.NotFoundHandler(), Missing: http.NotFound},
+	})
+	login := func(token string) string {
+		r := httptest.NewRequest("POST", "/login", strings.NewReader(url.Values{"token": {token}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if len(w.Result().Cookies()) != 1 {
+			t.Fatalf("login: %d %s", w.Code, w.Body)
+		}
+		return w.Result().Cookies()[0].Value
+	}
+	visit := func(session string) (int, admin.Access) {
+		role = admin.Access{}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Cookie", "accordo_session="+session)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code, role
+	}
+	session := login("finance-token")
+	if code, who := visit(session); code != 200 || who != finance.Access {
+		t.Errorf("status %d as %v", code, who)
+	}
+	// Nobody can turn it into the operator's.
+	expiry, rest, _ := strings.Cut(session, ".")
+	_, mac, _ := strings.Cut(rest, ".")
+	if code, who := visit(expiry + ".." + mac); code != 401 {
+		t.Errorf("as the operator: status %d as %v", code, who)
+	}
+	if code, who := visit(login(token)); code != 200 || who.Role != admin.Operator {
+		t.Errorf("the operator's session: status %d as %v", code, who)
+	}
+	grants = []admin.Grant{{Access: finance.Access, SHA256: sha256.Sum256([]byte("another"))}}
+	if code, _ := visit(session); code != 401 {
+		t.Errorf("with another token: status %d", code)
+	}
+	grants = nil
+	if code, _ := visit(session); code != 401 {
+		t.Errorf("after it was revoked: status %d", code)
+	}
+}
+
 func TestLogout_TakesTheCookieBack(t *testing.T) {
 	l := start(t, false)
 	resp, _ := l.send(t, "POST", "/logout", url.Values{}, "Cookie", l.cookie(t))
@@ -283,7 +347,7 @@ func TestLogout_TakesTheCookieBack(t *testing.T) {
 }
 
 func TestWithoutAToken_NobodyGetsIn(t *testing.T) {
-	h := admin.Handler(admin.Options{Source: &source{}, Metrics: http.NotFoundHandler(), Pages: http.NotFoundHandler(), Now: time.Now})
+	h := admin.Handler(admin.Options{Source: &source{}, Metrics: http.NotFoundHandler(), Pages: testPages(), Now: time.Now})
 	for _, header := range []string{"Bearer ", "Bearer"} {
 		r := httptest.NewRequest("GET", "/metrics", nil)
 		r.Header.Set("Authorization", header)
@@ -339,7 +403,7 @@ func FuzzLoginTarget_StaysOnThisServer(f *testing.F) {
 	for _, s := range []string{"/", "//a", "/\\a", "/a?b", "https://a", "/\t/a", "/..//a", "/%5ca"} {
 		f.Add(s)
 	}
-	h := admin.Handler(admin.Options{Source: &source{}, Metrics: http.NotFoundHandler(), Pages: http.NotFoundHandler(), Token: token, Now: time.Now})
+	h := admin.Handler(admin.Options{Source: &source{}, Metrics: http.NotFoundHandler(), Pages: testPages(), Token: token, Now: time.Now})
 	f.Fuzz(func(t *testing.T, to string) {
 		r := httptest.NewRequest("POST", "/login", strings.NewReader(url.Values{"token": {token}, "to": {to}}.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")

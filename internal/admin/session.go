@@ -13,32 +13,44 @@ import (
 	"time"
 )
 
-// A session is "expiry.mac": the end of its life in Unix seconds and an
-// HMAC-SHA-256 of it under the token's hash. Nothing is stored, and a new
-// token ends every session.
+// A session is "expiry.id.mac": the end of its life in Unix seconds, the
+// access that it is of, and an HMAC-SHA-256 of both and of the token's hash
+// under a key of this process. Nothing is stored; a new token, a revoked
+// access and the end of the process end it.
 
-func (h *handler) sessionAt(now time.Time) string {
+func (h *handler) sessionAt(now time.Time, g Grant) string {
 	expiry := strconv.FormatInt(now.Add(sessionLife).Unix(), 10)
-	return expiry + "." + h.mac(expiry)
+	return expiry + "." + g.ID + "." + h.mac(expiry, g)
 }
 
-func (h *handler) mac(expiry string) string {
-	m := hmac.New(sha256.New, h.token[:])
-	m.Write([]byte("session:" + expiry))
+func (h *handler) mac(expiry string, g Grant) string {
+	m := hmac.New(sha256.New, h.key[:])
+	m.Write(g.SHA256[:])
+	m.Write([]byte("session:" + expiry + "." + g.ID))
 	return hex.EncodeToString(m.Sum(nil))
 }
 
-func (h *handler) hasSession(r *http.Request) bool {
+// session says whose session a request carries.
+func (h *handler) session(r *http.Request) (Access, bool) {
 	c, err := r.Cookie(cookieName)
-	if err != nil || h.o.Token == "" {
-		return false
+	if err != nil {
+		return Access{}, false
 	}
-	expiry, mac, ok := strings.Cut(c.Value, ".")
-	if !ok || !hmac.Equal([]byte(mac), []byte(h.mac(expiry))) {
-		return false
+	expiry, rest, _ := strings.Cut(c.Value, ".")
+	id, mac, ok := strings.Cut(rest, ".")
+	if !ok {
+		return Access{}, false
 	}
 	seconds, err := strconv.ParseInt(expiry, 10, 64)
-	return err == nil && h.o.Now().Unix() < seconds
+	if err != nil || h.o.Now().Unix() >= seconds {
+		return Access{}, false
+	}
+	for _, g := range h.grants() {
+		if g.ID == id && hmac.Equal([]byte(mac), []byte(h.mac(expiry, g))) {
+			return g.Access, true
+		}
+	}
+	return Access{}, false
 }
 
 var loginTemplate = template.Must(template.New("login").Parse(`<!doctype html>
@@ -46,12 +58,12 @@ var loginTemplate = template.Must(template.New("login").Parse(`<!doctype html>
 <title>Accordo: log in</title><link rel="icon" href="/static/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/static/console.css"></head>
 <body class="login"><main><h1>Accordo</h1>
 <form method="post" action="/login">
-<label for="token">Admin token</label>
+<label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" autofocus required>
 <input type="hidden" name="to" value="{{.To}}">
 {{with .Problem}}<p class="problem" role="alert">{{.}}</p>{{end}}
 <button>Log in</button>
-<p>The token was printed when the server started.</p>
+<p>The operator's token was printed when the server started; others come from <code>accordo access new</code>.</p>
 </form></main></body></html>
 `))
 
@@ -81,13 +93,14 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) grant(w http.ResponseWriter, r *http.Request, token, to string) {
-	if !h.isToken(token) {
-		h.showLogin(w, http.StatusForbidden, to, "That is not the admin token of this server.")
+	g, ok := h.known(token)
+	if !ok {
+		h.showLogin(w, http.StatusForbidden, to, "That is no token of this server.")
 		return
 	}
 	now := h.o.Now()
 	http.SetCookie(w, &http.Cookie{
-		Name: cookieName, Value: h.sessionAt(now), Path: "/", Expires: now.Add(sessionLife),
+		Name: cookieName, Value: h.sessionAt(now, g), Path: "/", Expires: now.Add(sessionLife),
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: h.o.Secure,
 	})
 	if r.Method == http.MethodGet {

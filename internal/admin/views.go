@@ -155,7 +155,8 @@ type Request struct {
 type Contract struct {
 	ID         string        `json:"id"`
 	Title      string        `json:"title"`
-	Provider   string        `json:"provider"`
+	Party      string        `json:"party"`    // id of the provider
+	Provider   string        `json:"provider"` // its name
 	Shape      string        `json:"shape"`
 	From       alliance.Date `json:"from"`
 	Until      alliance.Date `json:"until"`

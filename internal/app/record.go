@@ -158,6 +158,7 @@ func (s *server) serveBooks() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /record", s.handleRecord)
 	mux.HandleFunc("POST /document", s.handleDocument)
+	mux.HandleFunc("POST /access", s.handleAccess)
 	s.booksSocket = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 5 * time.Minute, MaxHeaderBytes: 8 << 10}
 	s.loop(func() { _ = s.booksSocket.Serve(l) })
 }

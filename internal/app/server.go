@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/accordo-ai/accordo/internal/admin"
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/alliance/file"
 	"github.com/accordo-ai/accordo/internal/datadir"
@@ -42,10 +43,13 @@ type server struct {
 	fresh      []issued
 
 	keys      atomic.Pointer[[]consoleKey]
+	accesses  atomic.Pointer[[]admin.Grant]
 	terms     atomic.Pointer[ledger.Terms]
 	upstreams map[alliance.PoolID]*upstream.Client // guarded by reload, which runs in one goroutine
 
 	booksSocket *http.Server // for commands that record facts, or nil
+
+	accessLock sync.Mutex // between reading the accesses and changing them
 
 	stop context.CancelFunc // ends the loops
 	wait sync.WaitGroup
@@ -71,6 +75,9 @@ func newServer(ctx context.Context, o UpOptions) (s *server, err error) {
 		}
 	}(s)
 	if s.dir, err = datadir.Open(o.Data); err != nil {
+		return nil, err
+	}
+	if err := s.takeAccesses(); err != nil {
 		return nil, err
 	}
 	if s.standIns, err = startStandIns(ctx, a, o); err != nil {

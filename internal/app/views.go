@@ -157,7 +157,7 @@ func contractViews(a *alliance.Alliance, burns []ledger.Burn, now time.Time) []a
 	for _, b := range burns {
 		c := a.Contract(b.Contract)
 		v := admin.Contract{
-			ID: string(c.ID), Title: c.Title, Provider: string(c.Provider), Shape: string(c.Shape), From: c.From, Until: c.Until,
+			ID: string(c.ID), Title: c.Title, Party: string(c.Provider), Provider: string(c.Provider), Shape: string(c.Shape), From: c.From, Until: c.Until,
 			ShapeSays: contract.Says(c.Shape), Headline: c.Headline, BurntTotal: b.Cost, FeesAccrued: b.FeesAccrued, FeesSinceStart: b.FeesSinceStart, Capacity: b.Capacity, Floors: b.Floors,
 		}
 		if p := a.Party(c.Provider); p != nil {
@@ -246,7 +246,7 @@ func (s *server) Story(at time.Time) (story.Story, bool) {
 func (s *server) adminHandler(l listenerPair) http.Handler {
 	s.api = s.url(l.api)
 	return admin.Handler(admin.Options{
-		Source: s, Metrics: s.gateway.Metrics().Handler(), Token: s.adminToken, Secure: s.o.TLSCert != "", Now: time.Now,
+		Source: s, Metrics: s.gateway.Metrics().Handler(), Token: s.adminToken, Grants: s.grants, Secure: s.o.TLSCert != "", Now: time.Now,
 		Pages: consolePages(s),
 	})
 }

@@ -62,7 +62,7 @@ func (c *console) chat(w http.ResponseWriter, r *http.Request) error {
 			body.Ask.Model = widest.Models[0]
 		}
 	}
-	return c.render(w, http.StatusOK, "chat", page{Title: "Chat", Nav: "chat", Body: body})
+	return c.render(w, r, http.StatusOK, "chat", page{Title: "Chat", Nav: "chat", Body: body})
 }
 
 func (c *console) chatBody() chatBody {
@@ -97,7 +97,7 @@ func (c *console) ask(w http.ResponseWriter, r *http.Request) error {
 	body.Answer = got.answer()
 	body.StandIn = got.Header().Get("X-Accordo-Stand-In")
 	body.Row = c.recent(body.Answer.RequestID)
-	return c.render(w, http.StatusOK, "chat", page{Title: "Chat", Nav: "chat", Body: body})
+	return c.render(w, r, http.StatusOK, "chat", page{Title: "Chat", Nav: "chat", Body: body})
 }
 
 func (c *console) questionRequest(r *http.Request, q question) (*http.Request, error) {

@@ -30,7 +30,7 @@ var templateFiles embed.FS
 var staticFiles embed.FS
 
 // pageFiles are the pages that stand inside the layout.
-var pageFiles = [...]string{"story", "overview", "pools", "requests", "request", "contracts", "contract", "ledger", "entries", "claims", "chat", "error"}
+var pageFiles = [...]string{"story", "overview", "pools", "requests", "request", "contracts", "contract", "ledger", "entries", "claims", "chat", "partner", "error"}
 
 // console serves the pages of one source.
 type console struct {
@@ -51,45 +51,57 @@ type asset struct {
 	short string // for the address
 }
 
-// New returns the pages as a handler to mount at /.
-func New(source admin.Source, chatter admin.Chatter, player admin.Player, now func() time.Time) http.Handler {
+// New returns the pages to mount on the operator's listener.
+func New(source admin.Source, chatter admin.Chatter, player admin.Player, now func() time.Time) admin.Pages {
 	c := &console{source: source, chatter: chatter, player: player, now: now, pages: map[string]*template.Template{}, assets: loadAssets()}
 	base := template.Must(template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	for _, name := range pageFiles {
 		c.pages[name] = template.Must(template.Must(base.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
 	}
 	c.panel = base.Lookup("panel")
-	return c.routes()
+	static := http.NewServeMux()
+	static.HandleFunc("GET /static/{file}", c.static)
+	return admin.Pages{
+		Routes: c.routes(), Static: static,
+		Missing:   func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, admin.ErrNotFound) },
+		Forbidden: func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, errForbidden) },
+	}
 }
 
-func (c *console) routes() http.Handler {
-	mux := http.NewServeMux()
-	page := func(pattern string, show func(w http.ResponseWriter, r *http.Request) error) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+// routes are the pages with the roles that each is for.
+func (c *console) routes() (list []admin.Route) {
+	page := func(pattern string, roles admin.Roles, show func(w http.ResponseWriter, r *http.Request) error) {
+		list = append(list, admin.Route{Pattern: pattern, For: roles, Serve: func(w http.ResponseWriter, r *http.Request) {
 			if err := show(w, r); err != nil {
 				c.fail(w, r, err)
 			}
-		})
+		}})
 	}
-	page("GET /{$}", c.story)
-	page("GET /pools", c.pools)
-	page("GET /requests", c.requests)
-	page("GET /requests/{id}", c.request)
-	page("GET /contracts", c.contracts)
-	page("GET /contracts/{id}", c.contract)
-	page("GET /ledger", c.ledger)
-	page("GET /ledger/entries", c.entries)
-	page("GET /claims", c.claims)
-	page("GET /claims/{id}", c.claims)
-	page("GET /chat", c.chat)
-	page("POST /chat", c.ask)
-	page("GET /chat/panel/{id}", c.servedBy)
-	page("POST /play", c.play)
-	page("POST /play/stop", c.stopPlay)
-	mux.HandleFunc("POST /chat/completions", c.chatter.Chat)
-	mux.HandleFunc("GET /static/{file}", c.static)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, admin.ErrNotFound) })
-	return mux
+	page("GET /{$}", admin.ForAll, c.home)
+	page("GET /pools", admin.ForBooks, c.pools)
+	page("GET /requests", admin.ForBooks, c.requests)
+	page("GET /requests/{id}", admin.ForBooks, c.request)
+	page("GET /contracts", admin.ForAll, c.contracts)
+	page("GET /contracts/{id}", admin.ForAll, c.contract)
+	page("GET /ledger", admin.ForBooks, c.ledger)
+	page("GET /ledger/entries", admin.ForBooks, c.entries)
+	page("GET /claims", admin.ForBooks, c.claims)
+	page("GET /claims/{id}", admin.ForBooks, c.claims)
+	page("GET /chat", admin.ForOperator, c.chat)
+	page("POST /chat", admin.ForOperator, c.ask)
+	page("GET /chat/panel/{id}", admin.ForOperator, c.servedBy)
+	page("POST /play", admin.ForOperator, c.play)
+	page("POST /play/stop", admin.ForOperator, c.stopPlay)
+	return append(list, admin.Route{Pattern: "POST /chat/completions", For: admin.ForOperator, Serve: c.chatter.Chat})
+}
+
+// home is the first page: the story, and for a partner its contracts.
+func (c *console) home(w http.ResponseWriter, r *http.Request) error {
+	if admin.AccessOf(r.Context()).Role == admin.Partner {
+		http.Redirect(w, r, "/contracts", http.StatusSeeOther)
+		return nil
+	}
+	return c.story(w, r)
 }
 
 // page is what every page has; Body is its own.
@@ -101,15 +113,21 @@ type page struct {
 	Overview admin.Overview
 	Ready    admin.Readiness
 	Play     admin.Play
+	Who      admin.Access
 	CSS, JS  string
 	Icon     string
 	Body     any
 }
 
 // render writes a page whole or not at all.
-func (c *console) render(w http.ResponseWriter, status int, name string, p page) error {
-	p.Now = c.now()
-	p.Overview, p.Ready, p.Play = c.source.Overview(p.Now), c.source.Readiness(), c.player.State()
+func (c *console) render(w http.ResponseWriter, r *http.Request, status int, name string, p page) error {
+	p.Now, p.Who = c.now(), admin.AccessOf(r.Context())
+	p.Overview = c.source.Overview(p.Now)
+	if p.Who.Role == admin.Partner {
+		p.Overview = p.Overview.ForPartner()
+	} else {
+		p.Ready, p.Play = c.source.Readiness(), c.player.State()
+	}
 	p.CSS, p.JS, p.Icon = c.address("console.css"), c.address("console.js"), c.address("icon.svg")
 	var b bytes.Buffer
 	if err := c.pages[name].ExecuteTemplate(&b, "layout.html", p); err != nil {
@@ -126,6 +144,9 @@ type badRequest struct{ says string }
 
 func (e badRequest) Error() string { return e.says }
 
+// errForbidden reports a page that is not for the role of who asks.
+var errForbidden = errors.New("not for this role")
+
 // failure is the body of an error page.
 type failure struct {
 	Status     int
@@ -138,11 +159,15 @@ func (c *console) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &bad):
 		f = failure{http.StatusBadRequest, "That cannot be shown.", bad.says}
+	case errors.Is(err, errForbidden):
+		f = failure{http.StatusForbidden, "This is not for your role.", "You are here with the role " + string(admin.AccessOf(r.Context()).Role) + ". The operator gives another with accordo access new."}
+	case errors.Is(err, admin.ErrNotFound) && admin.AccessOf(r.Context()).Role == admin.Partner:
+		f = failure{http.StatusNotFound, "Nothing here has that name.", "Check the address, or start from the navigation above."}
 	case errors.Is(err, admin.ErrNotFound):
 		f = failure{http.StatusNotFound, "Nothing here has that name.", missing(r.URL.Path)}
 	}
 	title := fmt.Sprintf("%d %s", f.Status, http.StatusText(f.Status))
-	if err := c.render(w, f.Status, "error", page{Title: title, Body: f}); err != nil {
+	if err := c.render(w, r, f.Status, "error", page{Title: title, Body: f}); err != nil {
 		http.Error(w, "this page and its error page could not be made; the server's log says more", http.StatusInternalServerError)
 	}
 }

@@ -15,11 +15,22 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/accordo-ai/accordo/internal/admin"
 	"github.com/accordo-ai/accordo/internal/console"
 )
 
-func pages(f *fake) http.Handler {
-	return console.New(f, f, f, func() time.Time { return now })
+func pages(f *fake) http.Handler { return pagesAs(f, admin.Access{Role: admin.Operator}) }
+
+// pagesAs are the pages as somebody sees them; who comes in is not their part.
+func pagesAs(f *fake, who admin.Access) http.Handler {
+	p := console.New(f, f, f, func() time.Time { return now })
+	h := admin.Guard(p.Routes, p)
+	mux := http.NewServeMux()
+	mux.Handle("GET /static/", p.Static)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r.WithContext(admin.WithAccess(r.Context(), who)))
+	})
+	return mux
 }
 
 func get(t *testing.T, h http.Handler, path string) (int, string) {

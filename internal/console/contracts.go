@@ -56,13 +56,16 @@ func portion(a money.Amount, ppm int64) money.Amount {
 }
 
 func (c *console) contracts(w http.ResponseWriter, r *http.Request) error {
+	if admin.AccessOf(r.Context()).Role == admin.Partner {
+		return c.ofPartner(w, r, "")
+	}
 	now := c.now()
 	currency := c.source.Overview(now).Currency
 	var body contractsBody
 	for _, k := range c.source.Contracts(now) {
 		body.Contracts = append(body.Contracts, viewContract(k, now, currency))
 	}
-	return c.render(w, http.StatusOK, "contracts", page{Title: "Contracts", Nav: "contracts", Live: true, Body: body})
+	return c.render(w, r, http.StatusOK, "contracts", page{Title: "Contracts", Nav: "contracts", Live: true, Body: body})
 }
 
 type contractBody struct {
@@ -77,6 +80,9 @@ const recentOfContract = 8
 
 func (c *console) contract(w http.ResponseWriter, r *http.Request) error {
 	now, id := c.now(), r.PathValue("id")
+	if admin.AccessOf(r.Context()).Role == admin.Partner {
+		return c.ofPartner(w, r, id)
+	}
 	for _, k := range c.source.Contracts(now) {
 		if k.ID != id {
 			continue
@@ -100,7 +106,7 @@ func (c *console) contract(w http.ResponseWriter, r *http.Request) error {
 		for _, a := range known.Answers {
 			body.Claims = append(body.Claims, viewClaims(claimsOnce(a.Claims), firm, "")...)
 		}
-		return c.render(w, http.StatusOK, "contract", page{Title: k.Title, Nav: "contracts", Live: true, Body: body})
+		return c.render(w, r, http.StatusOK, "contract", page{Title: k.Title, Nav: "contracts", Live: true, Body: body})
 	}
 	return admin.ErrNotFound
 }

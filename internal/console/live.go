@@ -36,7 +36,7 @@ func (c *console) pools(w http.ResponseWriter, r *http.Request) error {
 		}
 		body.addStandIn(p)
 	}
-	return c.render(w, http.StatusOK, "pools", page{Title: "Pools", Nav: "pools", Live: true, Body: body})
+	return c.render(w, r, http.StatusOK, "pools", page{Title: "Pools", Nav: "pools", Live: true, Body: body})
 }
 
 func (b *poolsBody) addStandIn(p admin.Pool) {
@@ -72,7 +72,7 @@ func (c *console) requests(w http.ResponseWriter, r *http.Request) error {
 			body.Requests = append(body.Requests, row)
 		}
 	}
-	return c.render(w, http.StatusOK, "requests", page{Title: "Requests", Nav: "requests", Live: true, Body: body})
+	return c.render(w, r, http.StatusOK, "requests", page{Title: "Requests", Nav: "requests", Live: true, Body: body})
 }
 
 // newest returns the recent requests by the time at which they came, newest
@@ -100,7 +100,7 @@ func (c *console) request(w http.ResponseWriter, r *http.Request) error {
 	for _, a := range trace.Attempts {
 		body.Pending = body.Pending || a.State != "posted"
 	}
-	return c.render(w, http.StatusOK, "request", page{Title: "Request " + id, Nav: "requests", Live: body.Pending, Body: body})
+	return c.render(w, r, http.StatusOK, "request", page{Title: "Request " + id, Nav: "requests", Live: body.Pending, Body: body})
 }
 
 // recent returns the request with the id from the recent ones, or nil.
@@ -142,7 +142,7 @@ func (c *console) ledger(w http.ResponseWriter, r *http.Request) error {
 		}
 		body.Classes[last].Balances = append(body.Classes[last].Balances, b)
 	}
-	return c.render(w, http.StatusOK, "ledger", page{Title: "Ledger", Nav: "ledger", Live: true, Body: body})
+	return c.render(w, r, http.StatusOK, "ledger", page{Title: "Ledger", Nav: "ledger", Live: true, Body: body})
 }
 
 type entriesBody struct {
@@ -157,5 +157,5 @@ func (c *console) entries(w http.ResponseWriter, r *http.Request) error {
 	if body.Entries, err = c.source.Entries(r.Context(), body.Account, shownEntries); err != nil {
 		return err
 	}
-	return c.render(w, http.StatusOK, "entries", page{Title: "Entries", Nav: "ledger", Body: body})
+	return c.render(w, r, http.StatusOK, "entries", page{Title: "Entries", Nav: "ledger", Body: body})
 }

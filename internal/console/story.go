@@ -52,7 +52,7 @@ func (c *console) story(w http.ResponseWriter, r *http.Request) error {
 	now := c.now()
 	full, ok := c.source.Story(now)
 	if !ok {
-		return c.overview(w, now)
+		return c.overview(w, r, now)
 	}
 	firm, dates, err := c.firmness(now)
 	if err != nil {
@@ -68,7 +68,7 @@ func (c *console) story(w http.ResponseWriter, r *http.Request) error {
 	if !at.Equal(now) {
 		body.At = at.Format(time.DateOnly)
 		if body.Story, ok = c.source.Story(at); !ok {
-			return c.overview(w, now)
+			return c.overview(w, r, now)
 		}
 		if firm, _, err = c.firmness(at); err != nil {
 			return err
@@ -80,7 +80,7 @@ func (c *console) story(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	body.fill(firm)
-	return c.render(w, http.StatusOK, "story", page{Title: "The story", Nav: "story", Body: body})
+	return c.render(w, r, http.StatusOK, "story", page{Title: "The story", Nav: "story", Body: body})
 }
 
 // askedDate reads the date that the address asks for: a day, or a step of the
@@ -180,13 +180,13 @@ type overviewBody struct {
 	Groups           []story.Group
 }
 
-func (c *console) overview(w http.ResponseWriter, now time.Time) error {
+func (c *console) overview(w http.ResponseWriter, r *http.Request, now time.Time) error {
 	known, err := c.source.Claims(now, nil)
 	if err != nil {
 		return err
 	}
 	body := overviewBody{len(c.source.Pools(now)), len(c.source.Contracts(now)), known.Groups}
-	return c.render(w, http.StatusOK, "overview", page{Title: "Overview", Nav: "story", Body: body})
+	return c.render(w, r, http.StatusOK, "overview", page{Title: "Overview", Nav: "story", Body: body})
 }
 
 // claimsBody is what is known about one id, or about everything.
@@ -236,7 +236,7 @@ func (c *console) claims(w http.ResponseWriter, r *http.Request) error {
 	if body.ID != "" {
 		title = body.ID
 	}
-	return c.render(w, http.StatusOK, "claims", page{Title: title, Nav: "claims", Body: body})
+	return c.render(w, r, http.StatusOK, "claims", page{Title: title, Nav: "claims", Body: body})
 }
 
 func viewClaims(list []story.Claim, firm map[alliance.ClaimID]string, at string) (out []claimView) {

@@ -32,6 +32,9 @@ type Fact struct {
 	After      *uint64     `json:"after,omitempty"`
 	KeyIssued  *KeyIssued  `json:"key_issued,omitempty"`
 	KeyRevoked *KeyRevoked `json:"key_revoked,omitempty"`
+	// AccessGranted and AccessRevoked say who may come to the console.
+	AccessGranted *AccessGranted `json:"access_granted,omitempty"`
+	AccessRevoked *AccessRevoked `json:"access_revoked,omitempty"`
 	ledger.Event
 }
 
@@ -57,32 +60,95 @@ type KeyRevoked struct {
 	Reason string `json:"reason"`
 }
 
+// AccessGranted says that somebody may come to the operator's listener in a
+// role. Of the token only the SHA-256 is kept.
+type AccessGranted struct {
+	ID     string `json:"id"`
+	Role   string `json:"role"`            // operator, finance or partner
+	Party  string `json:"party,omitempty"` // of a partner: the party or tenant whose legs it sees
+	SHA256 string `json:"sha256"`          // lower-case hexadecimal
+}
+
+// AccessRevoked says that an access is over.
+type AccessRevoked struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+}
+
 // Check returns ErrFact when f is not one complete fact.
 func (f *Fact) Check() error {
-	booked := f.Event != ledger.Event{}
+	set := 0
+	var err error
+	if f.Event != (ledger.Event{}) {
+		set, err = set+1, f.Event.Check()
+	}
+	if f.KeyIssued != nil {
+		set, err = set+1, f.KeyIssued.check()
+	}
+	if f.KeyRevoked != nil {
+		set++
+		if f.KeyRevoked.ID == "" {
+			err = errors.New("a revoked key has an id")
+		}
+	}
+	if f.AccessGranted != nil {
+		set, err = set+1, f.AccessGranted.check()
+	}
+	if f.AccessRevoked != nil {
+		set++
+		if f.AccessRevoked.ID == "" {
+			err = errors.New("a revoked access has an id")
+		}
+	}
 	switch {
 	case f.At <= 0:
 		return fmt.Errorf("%w: it has no time", ErrFact)
-	case booked != (f.After != nil), booked && (f.KeyIssued != nil || f.KeyRevoked != nil):
+	case set != 1, f.Event != (ledger.Event{}) != (f.After != nil):
 		return fmt.Errorf("%w: it must say one thing, and after which record if it moves the books", ErrFact)
-	case booked:
-		if err := f.Event.Check(); err != nil {
-			return fmt.Errorf("%w: %w", ErrFact, err)
-		}
-	case f.KeyIssued != nil && f.KeyRevoked != nil, f.KeyIssued == nil && f.KeyRevoked == nil:
-		return fmt.Errorf("%w: it must say one thing", ErrFact)
-	case f.KeyIssued != nil:
-		k := f.KeyIssued
-		if k.ID == "" || k.Tenant == "" || k.Plan == "" || k.Channel == "" {
-			return fmt.Errorf("%w: a key has an id, a tenant, a plan and a channel", ErrFact)
-		}
-		if !isHex(k.SHA256, sha256.Size) {
-			return fmt.Errorf("%w: the SHA-256 of key %q must have %d hexadecimal digits", ErrFact, k.ID, 2*sha256.Size)
-		}
-	case f.KeyRevoked.ID == "":
-		return fmt.Errorf("%w: a revoked key has an id", ErrFact)
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrFact, err)
 	}
 	return nil
+}
+
+func (k *KeyIssued) check() error {
+	if k.ID == "" || k.Tenant == "" || k.Plan == "" || k.Channel == "" {
+		return errors.New("a key has an id, a tenant, a plan and a channel")
+	}
+	if !isHex(k.SHA256, sha256.Size) {
+		return fmt.Errorf("the SHA-256 of key %q must have %d hexadecimal digits", k.ID, 2*sha256.Size)
+	}
+	return nil
+}
+
+// MaxAccessID bounds the name of an access in bytes.
+const MaxAccessID = 64
+
+func (g *AccessGranted) check() error {
+	if !isAccessID(g.ID) {
+		return fmt.Errorf("an access is named by 1 to %d lower-case letters, digits and hyphens", MaxAccessID)
+	}
+	switch {
+	case g.Role == "partner" && g.Party == "":
+		return errors.New("a partner has a party")
+	case (g.Role == "operator" || g.Role == "finance") && g.Party != "":
+		return errors.New("only a partner has a party")
+	case g.Role != "operator" && g.Role != "finance" && g.Role != "partner":
+		return errors.New("a role is operator, finance or partner")
+	}
+	if !isHex(g.SHA256, sha256.Size) {
+		return fmt.Errorf("the SHA-256 of access %q must have %d hexadecimal digits", g.ID, 2*sha256.Size)
+	}
+	return nil
+}
+
+func isAccessID(s string) bool {
+	for _, r := range s {
+		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= MaxAccessID
 }
 
 // AppendFact appends f and returns when it is safe against loss of power.
