@@ -23,6 +23,10 @@ type Contract struct {
 	Provider PartyID    `yaml:"provider"`
 	Shape    Shape      `yaml:"shape"`
 	Term     `yaml:",inline"`
+	// Currency is what the contract's prices, floors, fees, credits and caps
+	// are stated, invoiced and owed in; empty: the alliance's. CurrencyOf
+	// resolves it.
+	Currency money.Currency `yaml:"currency,omitempty"`
 	// Headline is the total as announced; floors or fees must add up to it.
 	Headline *money.Amount `yaml:"headline,omitempty"`
 	// HeadlineGap documents a known difference between the headline and the floors.
@@ -41,7 +45,7 @@ type Contract struct {
 	Sourced `yaml:",inline"`
 }
 
-// Floor is the spend promised for one interval, in the alliance's currency.
+// Floor is the spend promised for one interval, in the contract's currency.
 type Floor struct {
 	Term    `yaml:",inline"`
 	Amount  money.Amount `yaml:"amount"`
@@ -191,7 +195,8 @@ type StandIn struct {
 	ScalePPM int64 `yaml:"scale_ppm,omitempty"`
 }
 
-// Rates are prices per million tokens in the alliance's currency.
+// Rates are prices per million tokens: of a sale in the alliance's currency, of
+// a cost in that of the contract behind its pools.
 type Rates struct {
 	Input      money.Amount `yaml:"input"`
 	CacheRead  money.Amount `yaml:"cache_read"`
@@ -203,11 +208,23 @@ type Rates struct {
 // Price is one dated version of what the operator pays for a model on a pool:
 // the list price and, where one was agreed, the contracted price.
 type Price struct {
-	ID         PriceID  `yaml:"id"`
-	Pools      []PoolID `yaml:"pools"`
-	Model      ModelID  `yaml:"model"`
-	Term       `yaml:",inline"`
-	List       Rates  `yaml:"list"`
-	Contracted *Rates `yaml:"contracted,omitempty"`
+	ID    PriceID  `yaml:"id"`
+	Pools []PoolID `yaml:"pools"`
+	Model ModelID  `yaml:"model"`
+	Term  `yaml:",inline"`
+	// Currency repeats that of the contract behind the pools, for readers; the
+	// loader refuses another.
+	Currency   money.Currency `yaml:"currency,omitempty"`
+	List       Rates          `yaml:"list"`
+	Contracted *Rates         `yaml:"contracted,omitempty"`
 	Sourced    `yaml:",inline"`
+}
+
+// CurrencyOf returns the currency of a contract: its own, else the alliance's.
+// A nil contract has the alliance's.
+func (a *Alliance) CurrencyOf(c *Contract) money.Currency {
+	if c == nil || c.Currency == "" {
+		return a.Currency
+	}
+	return c.Currency
 }

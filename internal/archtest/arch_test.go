@@ -27,7 +27,7 @@ var rings = map[string]int{
 	"internal/alliance": 1, "internal/alliance/file": 1,
 	"internal/dialect/openai": 1, "internal/variant": 1,
 
-	"internal/right": 2, "internal/quota": 2, "internal/rating": 2,
+	"internal/right": 2, "internal/quota": 2, "internal/rating": 2, "internal/exchange": 2,
 	"internal/contract": 2, "internal/route": 2, "internal/ledger": 2,
 	"internal/story": 2, "internal/invoice": 2, "internal/focus": 2,
 

@@ -73,6 +73,26 @@ func (r StandardRate) Numerator(use int64) money.Wide { return money.Product(r.F
 // Divisor turns a numerator into micro-units of the currency.
 func (r StandardRate) Divisor() int64 { return r.Units * UseDivisor }
 
+// Times returns the rate multiplied by num ÷ den, both above zero: the rate in
+// another currency. A fraction that does not fit is halved until it does.
+func (r StandardRate) Times(num, den int64) StandardRate {
+	if g := gcd(r.Fee, den); g > 1 {
+		r.Fee, den = r.Fee/g, den/g
+	}
+	if g := gcd(num, r.Units); g > 1 {
+		num, r.Units = num/g, r.Units/g
+	}
+	for {
+		fee, _, feeFits := money.Product(r.Fee, num).FloorDiv(1)
+		units, _, unitsFit := money.Product(r.Units, den).FloorDiv(1)
+		if feeFits && unitsFit && units <= maxRateUnits {
+			r.Fee, r.Units = fee, units
+			return r
+		}
+		r.Fee, r.Units = (r.Fee+1)/2, (r.Units+1)/2
+	}
+}
+
 // StandardRateAt returns the standard rate of the fixed fee in force at an
 // instant: the fee over the capacity contracted in its interval, step by step
 // of the ramp. ok is false when there is no fee or no capacity: what a token

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/exchange"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/usage"
@@ -129,6 +130,8 @@ type Book struct {
 	closed      map[uint64]*SuspenseClosed // by outcome
 	writtenOff  map[uint64]bool            // outcomes whose missing line was accepted
 
+	rates *exchange.Table
+
 	terms map[string]*Terms
 	flows map[flowKey]*postedFlow
 	slots map[Key]*slot
@@ -221,7 +224,7 @@ func (b *Book) Terms(hash string) (*Terms, error) {
 	if len(b.terms) >= MaxTerms {
 		clear(b.terms)
 	}
-	t := NewTerms(a)
+	t := NewTerms(a).With(b.rates)
 	b.terms[hash] = t
 	return t, nil
 }
@@ -317,7 +320,7 @@ func (b *Book) flow(in *record.Intent, at int64) (*postedFlow, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &postedFlow{flow: t.flow(in, at)}
+	f := &postedFlow{flow: t.flow(in, at, exchange.Always)}
 	b.relocate(f.flow)
 	for i := range f.served {
 		f.slots = append(f.slots, b.slot(f.served[i].key, f.served[i].divisor))

@@ -121,7 +121,7 @@ func (p *factPosting) closeMonth(m *MonthClosed) error {
 		}
 	}
 	mp.unused(fees)
-	return nil
+	return mp.revalue()
 }
 
 // mayClose refuses a month that has not ended, is closed, follows one that is
@@ -161,12 +161,23 @@ func (p *monthPosting) account(class contract.Class, kind string, refs ...string
 	return NewAccount(string(p.t.alliance.Operator), class, kind, refs...)
 }
 
-// post adds an entry of the close.
+// post adds an entry of the close. An amount in the alliance's currency is in
+// that of the contract c, where it has another: postForeign then keeps what is
+// owed in it and the result in the alliance's.
 func (p *monthPosting) post(kind Kind, debit, credit AccountID, asset Asset, c string, amount money.Amount) {
+	if owed := p.moneyOf(c, debit, credit); asset == p.currency() && owed != asset {
+		p.postForeign(kind, debit, credit, owed, c, amount)
+		return
+	}
+	p.entry(Key{Kind: kind, Debit: debit, Credit: credit, Asset: asset, Contract: c}, amount)
+}
+
+// entry adds an entry of the close as it is, unless it moves nothing.
+func (p *monthPosting) entry(k Key, amount money.Amount) {
 	if amount == 0 {
 		return
 	}
-	k := Key{Kind: kind, Debit: debit, Credit: credit, Asset: asset, Contract: c, Terms: p.t.Hash, Period: p.month}
+	k.Terms, k.Period = p.t.Hash, p.month
 	p.list = append(p.list, unrounded{Entry{
 		Key: k, Divisor: 1, First: p.b.head.Last, Last: p.b.head.Last, From: p.start.UnixNano(), Until: p.end.UnixNano() - 1, Digest: sha256.Sum256(nil),
 	}, money.WideOf(int64(amount))})
@@ -183,7 +194,7 @@ func (p *monthPosting) of(a contract.Account, c *alliance.Contract, pool string)
 	case contract.OfPool:
 		return p.account(a.Class, a.Kind, pool)
 	case contract.OfProvider:
-		return p.account(a.Class, a.Kind, string(c.Provider))
+		return p.t.held(p.account(a.Class, a.Kind, string(c.Provider)), p.t.moneyOf(c))
 	}
 	return p.account(a.Class, a.Kind, string(c.ID))
 }

@@ -37,13 +37,16 @@ const (
 	Prepayment Kind = 17 // credit that was paid ahead
 	Overage    Kind = 18 // use beyond what was paid ahead
 	Share      Kind = 19 // revenue shared with a provider
+
+	Converted   Kind = 50 // a cost owed in another currency, in the alliance's
+	Revaluation Kind = 51 // debts in another currency at the rate of a month's end
 )
 
-var kindNames = [...]string{"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening", "invoice", "difference", "fee", "unused", "shortfall", "lapse", "rollover", "forfeiture", "prepayment", "overage", "share"}
+var kindNames = [...]string{"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening", "invoice", "difference", "fee", "unused", "shortfall", "lapse", "rollover", "forfeiture", "prepayment", "overage", "share", 50: "converted", "revaluation"}
 
 // String names the kind.
 func (k Kind) String() string {
-	if int(k) < len(kindNames) && k > 0 {
+	if int(k) < len(kindNames) && kindNames[k] != "" {
 		return kindNames[k]
 	}
 	return "kind " + strconv.Itoa(int(k))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/accordo-ai/accordo/internal/exchange"
 	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/usage"
 )
@@ -29,6 +30,7 @@ type Event struct {
 	PoolBilled       *PoolBilled       `json:"pool_billed,omitempty"`
 	ShortfallWaived  *ShortfallWaived  `json:"shortfall_waived,omitempty"`
 	MonthClosed      *MonthClosed      `json:"month_closed,omitempty"`
+	ExchangeRate     *exchange.Quote   `json:"exchange_rate,omitempty"`
 }
 
 // The ways in which suspense is closed.
@@ -83,6 +85,12 @@ func (e *Event) Check() error {
 	}
 	if e.MonthClosed != nil {
 		set, err = set+1, e.MonthClosed.check()
+	}
+	if e.ExchangeRate != nil {
+		set++
+		if wrong := e.ExchangeRate.Check(); wrong != nil {
+			err = refuse("%w", wrong)
+		}
 	}
 	if e.DifferenceClosed != nil {
 		set, err = set+1, e.DifferenceClosed.check()

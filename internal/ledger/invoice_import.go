@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/exchange"
 	"github.com/accordo-ai/accordo/internal/invoice"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
@@ -175,7 +176,7 @@ func (im *importer) candidate(r *record.Record, listed bool, flows map[flowKey]*
 	k := flowKey{in.Terms, in.Tenant, in.Plan, in.Channel, in.Model, in.Variant, in.Pool, in.CostPrice, in.SalePrice}
 	f := flows[k]
 	if f == nil || r.At < f.from || r.At >= f.until {
-		f = t.flow(in, r.At)
+		f = t.flow(in, r.At, exchange.Always)
 		flows[k] = f
 	}
 	a := &billed{attempt: in.Attempt, intent: r.Sequence, at: r.At, flow: f, pool: in.Pool, contract: string(pool.Contract), month: month, estimate: in.Estimate}

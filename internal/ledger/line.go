@@ -57,7 +57,7 @@ func LineOf(intent, outcome *record.Record, t *Terms) (Line, error) {
 		return Line{}, fmt.Errorf("intent %d was made under the terms %s: these are %s", intent.Sequence, in.Terms, t.Hash)
 	}
 	l := Line{Request: in.Request, Attempt: in.Attempt, Intent: intent.Sequence, Outcome: outcome.Sequence, At: intent.At, Tokens: out.Usage}
-	f := t.flow(in, intent.At)
+	f := t.flow(in, intent.At, outcome.Sequence)
 	why, owed := suspend(f, out)
 	switch {
 	case !owed:
@@ -81,7 +81,7 @@ func LineOf(intent, outcome *record.Record, t *Terms) (Line, error) {
 
 func (r *rule) posting(k Key, u usage.Vector) Posting {
 	p := Posting{Key: k, Numerator: r.numerator(u), Divisor: r.divisor}
-	if r.basis == byRates && k.Price != "" {
+	if r.basis == byRates && k.Price != "" && k.Kind != Converted {
 		rates := r.rates
 		p.Rates = &rates
 	}

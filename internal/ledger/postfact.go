@@ -1,11 +1,14 @@
 package ledger
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/accordo-ai/accordo/internal/exchange"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/usage"
@@ -28,7 +31,8 @@ func (b *Book) Prepare(f Fact, ev Evidence) (Step, error) {
 		Sequence: b.head.Batch + 1, First: b.head.Last + 1, Last: b.head.Last, At: f.At,
 		Fact: f.Number, FactDigest: f.Digest, Prev: b.head.Hash,
 	}
-	if err := p.event(); err != nil {
+	err := p.event()
+	if err = cmp.Or(err, p.failed); err != nil {
 		return Step{}, fmt.Errorf("fact %d: %w", f.Number, err)
 	}
 	if err := p.book(p.list); err != nil {
@@ -56,6 +60,8 @@ func (b *Book) recall(f *Fact) {
 		b.closed[f.SuspenseClosed.Outcome] = f.SuspenseClosed
 	case f.PoolBilled != nil:
 		b.billedPools[poolMonth{f.PoolBilled.Pool, f.PoolBilled.Month}] = true
+	case f.ExchangeRate != nil:
+		b.learn(exchange.Known{Quote: *f.ExchangeRate, At: f.At, After: f.After})
 	case f.ShortfallWaived != nil:
 		b.waived[waiver{f.ShortfallWaived.Contract, f.ShortfallWaived.From}] = true
 	case f.MonthClosed != nil:
@@ -102,6 +108,7 @@ type factPosting struct {
 	evidence Evidence
 	list     []unrounded
 	taken    map[AccountID]money.Amount // of rollover credits, by this close
+	failed   error                      // the first amount that could not be posted
 }
 
 func (p *factPosting) event() error {
@@ -121,6 +128,8 @@ func (p *factPosting) event() error {
 		return p.waive(ev.ShortfallWaived)
 	case ev.MonthClosed != nil:
 		return p.closeMonth(ev.MonthClosed)
+	case ev.ExchangeRate != nil:
+		return p.quote(ev.ExchangeRate)
 	}
 	return refuse("this version does not know the event")
 }
@@ -156,13 +165,16 @@ func (p *factPosting) closeSuspense(s *SuspenseClosed) error {
 	if s.By == ByWaiver {
 		return nil
 	}
-	f := t.flow(in, intent.At)
+	f := t.flow(in, intent.At, exchange.Always)
 	rules, used := f.bought, line.Tokens
 	if s.Usage != nil {
 		used = *s.Usage
 	}
 	if s.BillCustomer {
 		rules = f.served
+	}
+	if len(rules) == 0 && f.why == NoRate {
+		return refuse("the rate of %s on %s is not known: accordo record rate --base %s --quote %s --rate RATE --on %s --source WHO", held.Asset, time.Unix(0, intent.At).UTC().Format(time.DateOnly), held.Asset, t.alliance.Currency, time.Unix(0, intent.At).UTC().Format(time.DateOnly))
 	}
 	if len(rules) == 0 {
 		return refuse("the terms do not rate attempt %s (%s): waive it, and book the invoice line's amount as a difference", s.Attempt, f.why)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/exchange"
 	"github.com/accordo-ai/accordo/internal/rating"
 	"github.com/accordo-ai/accordo/internal/record"
 )
@@ -16,9 +17,11 @@ type resolver struct {
 	at       time.Time
 	flow     *flow
 	period   int32
+	known    uint64 // record of the journal before which rates of exchange were known
 	pool     *alliance.Pool
 	contract *alliance.Contract
 	provider string
+	rate     exchange.Rate // of a contract in another currency
 }
 
 func (r *resolver) resolve() {
@@ -46,6 +49,10 @@ func (r *resolver) resolve() {
 		r.flow.why = NoPrice
 		return
 	}
+	if !r.exchange() {
+		r.flow.why = NoRate
+		return
+	}
 	for _, leg := range contract.Legs(r.contract, r.pool.BilledBy, contract.Usage) {
 		r.leg(leg, rates)
 	}
@@ -68,6 +75,10 @@ func (r *resolver) currency() Asset { return Asset(r.t.alliance.Currency) }
 func (r *resolver) add(k Key, ru rule) {
 	k.Terms, k.Period = r.in.Terms, r.period
 	ru.key = k
+	if r.foreign(k) {
+		r.addForeign(ru)
+		return
+	}
 	r.flow.served = append(r.flow.served, ru)
 }
 
@@ -90,7 +101,7 @@ func (r *resolver) leg(leg contract.Leg, rates alliance.Rates) {
 		case contract.OfPool:
 			return r.account(a.Class, a.Kind, string(r.pool.ID))
 		case contract.OfProvider:
-			return r.account(a.Class, a.Kind, r.provider)
+			return r.t.held(r.account(a.Class, a.Kind, r.provider), r.t.moneyOf(r.contract))
 		}
 		return r.account(a.Class, a.Kind, string(r.contract.ID))
 	}
@@ -164,9 +175,10 @@ func (r *resolver) poolModel() *alliance.PoolModel {
 }
 
 func (r *resolver) suspense(rates alliance.Rates, price string) {
+	owed := r.t.moneyOf(r.contract)
 	k := Key{
-		Kind: Suspense, Debit: r.account(contract.Asset, "suspense", r.provider), Credit: r.account(contract.Liability, "suspense", r.provider),
-		Asset: r.currency(), Price: price, Terms: r.in.Terms, Period: r.period,
+		Kind: Suspense, Debit: r.t.held(r.account(contract.Asset, "suspense", r.provider), owed), Credit: r.t.held(r.account(contract.Liability, "suspense", r.provider), owed),
+		Asset: owed, Price: price, Terms: r.in.Terms, Period: r.period,
 	}
 	if r.contract != nil {
 		k.Contract = string(r.contract.ID)

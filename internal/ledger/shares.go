@@ -25,7 +25,11 @@ func (p *monthPosting) share(c *alliance.Contract) error {
 			used = p.b.balances[p.of(leg.Debit, c, "")].Amount
 		}
 	}
-	due, err := contract.ShareOf(r, p.revenue(r.Base), used)
+	revenue, err := p.inMoneyOf(c, p.revenue(r.Base))
+	if err != nil {
+		return err
+	}
+	due, err := contract.ShareOf(r, revenue, used)
 	if err != nil || due == 0 {
 		return err
 	}

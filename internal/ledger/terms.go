@@ -6,6 +6,7 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/exchange"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/rating"
 	"github.com/accordo-ai/accordo/internal/record"
@@ -21,6 +22,7 @@ type Terms struct {
 	pools     map[alliance.PoolID]*alliance.Pool
 	contracts map[alliance.ContractID]*alliance.Contract
 	plans     map[alliance.PlanID]*alliance.Plan
+	rates     *exchange.Table // of exchange; nil: none is known
 }
 
 // NewTerms indexes a.
@@ -77,10 +79,18 @@ type rule struct {
 	std     contract.StandardRate
 	shape   alliance.Shape
 	model   *alliance.PoolModel
+	// scale multiplies the numerator of a cost that is turned into another
+	// currency; 0 and 1 leave it.
+	scale int64
 }
 
 // numerator is exact; the rule's divisor turns it into units of the asset.
 func (r *rule) numerator(u usage.Vector) money.Wide {
+	if r.scale > 1 {
+		plain := *r
+		plain.scale = 0
+		return plain.numerator(u).Times(r.scale)
+	}
 	switch r.basis {
 	case byRates:
 		return rating.Numerator(r.rates, u)
@@ -112,6 +122,7 @@ const (
 	NoPool    = "pool_unknown"
 	NoPrice   = "price_unknown"
 	NoPlan    = "plan_unknown"
+	NoRate    = "rate_unknown" // of exchange, on the day of the request
 	BadTokens = "usage_contradicts_itself"
 )
 
@@ -119,18 +130,19 @@ const (
 // terms do not state: its cost is unknown, its use of capacity is booked.
 const NoStandardRate = "standard_rate_unknown"
 
-// flow resolves the intent made at an instant.
-func (t *Terms) flow(in *record.Intent, at int64) *flow {
+// flow resolves the intent made at an instant, with the rates of exchange that
+// were known before a record of the journal.
+func (t *Terms) flow(in *record.Intent, at int64, known uint64) *flow {
 	when := time.Unix(0, at).UTC()
 	first := time.Date(when.Year(), when.Month(), 1, 0, 0, 0, 0, time.UTC)
 	f := &flow{from: first.UnixNano(), until: first.AddDate(0, 1, 0).UnixNano()}
-	r := resolver{t: t, in: in, at: when, flow: f, period: int32(when.Year()*100 + int(when.Month()))}
+	r := resolver{t: t, in: in, at: when, known: known, flow: f, period: int32(when.Year()*100 + int(when.Month()))}
 	r.resolve()
 	return f
 }
 
 func commitAsset(t *Terms, c *alliance.Contract) Asset {
-	return Asset("COMMIT-" + string(t.alliance.Currency) + "(" + string(c.ID) + ")")
+	return Asset("COMMIT-" + string(t.moneyOf(c)) + "(" + string(c.ID) + ")")
 }
 
 func interval(t *Terms, a contract.Account, c *alliance.Contract, f alliance.Floor) AccountID {

@@ -79,6 +79,13 @@ func TestWide_IsExact(t *testing.T) {
 		if bigOf(w).Cmp(exact) != 0 || w.Sign() != exact.Sign() || bigOf(w.Neg()).Cmp(new(big.Int).Neg(exact)) != 0 {
 			t.Fatalf("%d × %d + %d = %s, want %s", a, b, c, bigOf(w), exact)
 		}
+		if f := rapid.Int64Range(-1<<30, 1<<30).Draw(t, "factor"); rapid.Bool().Draw(t, "times") {
+			small := WideOf(a).Add(WideOf(c))
+			want := new(big.Int).Mul(new(big.Int).Add(big.NewInt(a), big.NewInt(c)), big.NewInt(f))
+			if bigOf(small.Times(f)).Cmp(want) != 0 {
+				t.Fatalf("(%d + %d) × %d = %s, want %s", a, c, f, bigOf(small.Times(f)), want)
+			}
+		}
 		quotient, rest := new(big.Int).DivMod(exact, big.NewInt(d), new(big.Int))
 		q, r, ok := w.FloorDiv(d)
 		if ok && (q != quotient.Int64() || r != rest.Int64()) || ok && !quotient.IsInt64() {

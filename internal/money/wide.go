@@ -38,6 +38,17 @@ func (w Wide) Add(v Wide) Wide {
 	return Wide{int64(hi), lo}
 }
 
+// Times returns w×n; products beyond 127 bits wrap, which rates of exchange of
+// ten digits cannot make of a batch of requests.
+func (w Wide) Times(n int64) Wide {
+	hi, lo := bits.Mul64(w.lo, uint64(n))
+	hi += uint64(w.hi) * uint64(n)
+	if n < 0 {
+		hi -= w.lo
+	}
+	return Wide{int64(hi), lo}
+}
+
 // Neg returns -w.
 func (w Wide) Neg() Wide {
 	lo, borrow := bits.Sub64(0, w.lo, 0)

@@ -19,6 +19,7 @@ func (c *checker) prices() {
 	for i := range c.Prices {
 		p := &c.Prices[i]
 		c.term(p, p.Term)
+		c.currencyOf(p)
 		for j, id := range p.Pools {
 			pool := c.Pool(id)
 			if pool == nil || p.Model == "" {

@@ -3,10 +3,10 @@ package file
 import (
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/money"
 )
 
 // rule says what the values of one field must be, beyond their Go type. For
@@ -62,6 +62,7 @@ func rules() map[string]rule {
 
 		"Contract.id": req, "Contract.title": req, "Contract.provider": ref(party), "Contract.from": req,
 		"Contract.shape":        oneOf(string(alliance.PayPerUse), string(alliance.SpendFloor), string(alliance.TakeOrPay), string(alliance.ThroughputReserved), string(alliance.PrepaidCredit)),
+		"Contract.currency":     {form: currencyForm()},
 		"Contract.headline_gap": {negative: true}, "Contract.claim": opt(claim),
 		"Floor.from": req, "Floor.until": req, "Floor.amount": req, "Floor.claim": opt(claim),
 		"Fee.from": req, "Fee.until": req, "Fee.amount": req, "Fee.claim": opt(claim),
@@ -110,7 +111,7 @@ func demandRules(territory, name form) map[string]rule {
 		"Exception.seller": opt(party), "Exception.channel": opt(channel), "Exception.host": opt(party),
 		"Exception.models": opt(servable, "*", "open-weights"), "Exception.why": req,
 
-		"Price.id": req, "Price.pools": ref(pool), "Price.model": ref(model), "Price.from": req, "Price.list": req, "Price.claim": opt(claim),
+		"Price.id": req, "Price.pools": ref(pool), "Price.model": ref(model), "Price.from": req, "Price.list": req, "Price.claim": opt(claim), "Price.currency": {form: currencyForm()},
 		"Rates.input": req, "Rates.output": req,
 		"Plan.id": req, "Plan.name": req, "Plan.seller": ref(party), "Plan.subject": oneOf("key", "end_user"), "Plan.priority": {oneOf: []string{alliance.Critical, alliance.Standard, alliance.Background}},
 		"Plan.models": ref(servable), "Plan.default_output_tokens": req, "Plan.residency": {form: territory}, "Plan.surfaces": {form: name}, "Plan.claim": opt(claim),
@@ -134,7 +135,7 @@ func territoryForm() form {
 }
 
 func currencyForm() form {
-	return form{func(t string) bool { return slices.Contains(strings.Fields(currencies), t) }, "an ISO 4217 currency", "three capital letters such as USD or EUR"}
+	return form{func(t string) bool { return money.Currency(t).Known() }, "an ISO 4217 currency", "three capital letters such as USD or EUR"}
 }
 
 func systemForm() form {
