@@ -82,6 +82,14 @@ func TestOutlook_FollowsThePaceAtAnyInstant(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	o, err := settle.MakeOutlook(t.Context(), n.store, ledger.NewTerms(a), "k", date(100).Time)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := settle.BurnLine(t.Context(), n.store, ledger.NewTerms(a), o, 3)
+	if diff := cmp.Diff([]settle.BurnPoint{{At: date(0).Time}, {At: date(50).Time, Used: units(50)}, {At: date(100).Time, Used: units(200)}}, line); diff != "" || err != nil {
+		t.Errorf("line (-want +got):\n%s %v", diff, err)
+	}
 	if _, err := settle.MakeOutlook(t.Context(), n.store, ledger.NewTerms(a), "none", date(1).Time); err == nil {
 		t.Error("an outlook of no contract")
 	}

@@ -428,5 +428,12 @@ func (s *Settler) Balances() []ledger.Balance {
 	return s.book.Balances()
 }
 
+// Closed is the last closed month, YYYYMM, 0 for none.
+func (s *Settler) Closed() int32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.book.Closed()
+}
+
 // TrialBalance adds up the balances per asset.
 func (s *Settler) TrialBalance() []ledger.Total { return ledger.TrialBalance(s.Balances()) }

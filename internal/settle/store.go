@@ -63,15 +63,28 @@ const MaxEntries = 10_000
 // Query selects entries. Zero fields select all.
 type Query struct {
 	Account  ledger.AccountID // debit or credit; a path that ends in "/" selects all below it
+	Other    ledger.AccountID // a second account that must be the other side, likewise
 	Contract string
+	Price    string
 	Kind     ledger.Kind
+	Period   int32 // civil month, YYYYMM
 	Batch    uint64
+	Fact     uint64 // that the batch posts
 	// From and Until bound the time of the batch, nanoseconds since 1970 UTC: [From, Until).
 	From, Until int64
 	// Newest returns the last entries first.
 	Newest bool
+	// Before selects what stands before a place in the books; the zero place
+	// selects all.
+	Before Place
 	// Limit is at most MaxEntries; 0 means MaxEntries.
 	Limit int
+}
+
+// Place is where an entry stands: its batch, and its number in it from 1.
+type Place struct {
+	Batch  uint64
+	Number int
 }
 
 // Placed is an entry with its place in the books.

@@ -402,8 +402,11 @@ func conditions(q settle.Query) (string, []any) {
 	add := func(cond string, values ...any) {
 		where, args = append(where, cond), append(args, values...)
 	}
-	if q.Account != "" {
-		ids, from, until := "SELECT id FROM name WHERE text = ?", string(q.Account), ""
+	for _, account := range []ledger.AccountID{q.Account, q.Other} {
+		if account == "" {
+			continue
+		}
+		ids, from, until := "SELECT id FROM name WHERE text = ?", string(account), ""
 		if strings.HasSuffix(from, "/") {
 			// '0' follows '/' in ASCII: the range holds every path below.
 			ids, until = "SELECT id FROM name WHERE text >= ? AND text < ?", strings.TrimSuffix(from, "/")+"0"
@@ -426,6 +429,18 @@ func conditions(q settle.Query) (string, []any) {
 	}
 	if q.Batch != 0 {
 		add("batch = ?", int64(q.Batch))
+	}
+	if q.Fact != 0 {
+		add("batch IN (SELECT sequence FROM batch WHERE fact > 0 AND fact = ?)", int64(q.Fact))
+	}
+	if q.Price != "" {
+		add("price = (SELECT id FROM name WHERE text = ?)", q.Price)
+	}
+	if q.Period != 0 {
+		add("period = ?", q.Period)
+	}
+	if q.Before != (settle.Place{}) {
+		add("(batch, number) < (?, ?)", int64(q.Before.Batch), q.Before.Number)
 	}
 	if q.From != 0 {
 		add("batch >= coalesce((SELECT min(sequence) FROM batch WHERE at >= ?), 9223372036854775807)", q.From)

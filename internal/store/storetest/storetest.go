@@ -190,6 +190,15 @@ func selects(t *testing.T, open Opener, steps []ledger.Step) {
 	defer s.Close()
 	fill(t, s, steps)
 	mid := steps[len(steps)/2].Batch
+	full := mid
+	for _, step := range steps {
+		if len(step.Batch.Entries) > 1 {
+			full = step.Batch
+		}
+	}
+	if len(full.Entries) < 2 {
+		t.Fatal("no batch has two entries: nothing to tell apart")
+	}
 	rows := []struct {
 		name string
 		q    settle.Query
@@ -210,6 +219,16 @@ func selects(t *testing.T, open Opener, steps []ledger.Step) {
 		{"a time", settle.Query{From: mid.At, Until: steps[len(steps)-2].Batch.At}, func(b *ledger.Batch, _ *ledger.Entry) bool {
 			return b.At >= mid.At && b.At < steps[len(steps)-2].Batch.At
 		}},
+		{"one account against others", settle.Query{Account: "lab/expense/compute/aws-east", Other: "lab/liability/"}, func(_ *ledger.Batch, e *ledger.Entry) bool {
+			return e.Debit == "lab/expense/compute/aws-east" && e.Credit.Class() == "liability" || e.Credit == "lab/expense/compute/aws-east" && e.Debit.Class() == "liability"
+		}},
+		{"a price", settle.Query{Price: "cost-m1"}, func(_ *ledger.Batch, e *ledger.Entry) bool { return e.Price == "cost-m1" }},
+		{"a month", settle.Query{Period: full.Entries[0].Period}, func(_ *ledger.Batch, e *ledger.Entry) bool { return e.Period == full.Entries[0].Period }},
+		{"another month", settle.Query{Period: 190001}, func(*ledger.Batch, *ledger.Entry) bool { return false }},
+		{"before a place", settle.Query{Before: settle.Place{Batch: full.Sequence, Number: 2}}, func(b *ledger.Batch, e *ledger.Entry) bool {
+			return b.Sequence < full.Sequence || b.Sequence == full.Sequence && e.Key == b.Entries[0].Key
+		}},
+		{"a fact that is not there", settle.Query{Fact: 1 << 40}, func(*ledger.Batch, *ledger.Entry) bool { return false }},
 		{"an account that is not there", settle.Query{Account: "lab/expense/none"}, func(*ledger.Batch, *ledger.Entry) bool { return false }},
 		{"a time after the end", settle.Query{From: 1 << 62}, func(*ledger.Batch, *ledger.Entry) bool { return false }},
 	}

@@ -1,0 +1,76 @@
+package contract
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/money"
+)
+
+// Clause is one clause of a contract in words.
+type Clause struct {
+	Name string `json:"name"`
+	Says string `json:"says"`
+	// Claims are what it rests on besides the contract's own claims; Assumed
+	// marks what nobody has stated.
+	Claims  []alliance.ClaimID `json:"claims,omitempty"`
+	Assumed bool               `json:"assumed,omitempty"`
+}
+
+// Clauses tells the clauses of a contract in words, for people who have not
+// read it.
+func Clauses(c *alliance.Contract, currency money.Currency) []Clause {
+	list := []Clause{{Name: "Shape", Says: Says(c.Shape)}}
+	add := func(name, says string, s alliance.Sourced) {
+		list = append(list, Clause{name, says, s.Claim, s.Assumption})
+	}
+	in := func(a money.Amount) string { return a.String() + " " + string(currency) }
+	if n := len(c.Floors); n > 0 {
+		what := "What is missing at the end of an interval is owed as a shortfall when the month closes, unless the provider waives it, with a reason."
+		if c.Shape == alliance.PrepaidCredit {
+			what = "What is left at the end of an interval is forfeited."
+		}
+		add("Intervals", fmt.Sprintf("%s, from %s to %s. %s", count(n, "interval"), c.Floors[0].From, c.Floors[n-1].Until, what), alliance.Sourced{})
+	}
+	if n := len(c.Fees); n > 0 {
+		add("Fees", fmt.Sprintf("Fixed payments in %s, from %s to %s, due whether the capacity is used or not; each month bears its days' part.", count(n, "interval"), c.Fees[0].From, c.Fees[n-1].Until), alliance.Sourced{})
+	}
+	if c.HeadlineGap != nil {
+		add("Headline", "The headline and the intervals differ by "+in(*c.HeadlineGap)+", as is known.", alliance.Sourced{})
+	}
+	if r := c.Rollover; r != nil {
+		most := "without a cap"
+		if r.Cap != nil {
+			most = "at most " + in(*r.Cap) + " an interval"
+		}
+		add("Rollover", fmt.Sprintf("%s of a paid shortfall counts for later intervals, %s, and is forfeited after %s.", ppm(r.SharePPM), most, count(r.Months, "month")), r.Sourced)
+	}
+	if s := c.RevenueShare; s != nil {
+		most := "without a cap"
+		if s.Cap != nil {
+			most = "until it comes to " + in(*s.Cap) + " in all"
+		}
+		base := map[string]string{alliance.ShareOfSales: "what customers owe", alliance.ShareOfWholesale: "what parties that sell its plans owe", alliance.ShareOfAll: "all that is owed to the operator"}[s.Base]
+		ends := ""
+		if !s.Until.IsZero() {
+			ends = ", and ends on " + s.Until.String()
+		}
+		add("Revenue share", fmt.Sprintf("The provider gets %s of %s, %s; it begins on %s%s.", ppm(s.RatePPM), base, most, s.From, ends), s.Sourced)
+	}
+	return list
+}
+
+// ppm renders parts per million as a percentage.
+func ppm(n int64) string {
+	text := fmt.Sprintf("%d.%04d", n/10_000, n%10_000)
+	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".") + " %"
+}
+
+// count renders a number of things.
+func count[N int | int64](n N, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
