@@ -31,6 +31,7 @@ type cli struct {
 	Statement   statementCommand   `cmd:"" help:"What stands between the operator and a party in a month."`
 	Close       closeCommand       `cmd:"" help:"Close a month: accrue fees, expense unused capacity, settle floors."`
 	Record      recordCommand      `cmd:"" help:"Record what happened besides usage."`
+	Simulate    simulateCommand    `cmd:"" help:"Play months of traffic into a data directory: journal, books, invoices, closes."`
 	Export      exportCommand      `cmd:"" help:"Write the books for other tools: FOCUS as CSV or Parquet."`
 	Story       storyCommand       `cmd:"" help:"Tell the story of the example: the articles and what became of each system they name."`
 	Claims      claimsCommand      `cmd:"" help:"Show claims with their status, source and what they contradict."`

@@ -27,6 +27,9 @@ func (s *server) announce(l listenerPair) {
 	a := s.terms.Load().Alliance()
 	out := s.o.Out
 	fmt.Fprintf(out, "\n%s: %d pools, %d contracts, %d rights. Terms %s.\n", a.Title, len(a.Pools), len(a.Contracts), len(a.Rights), a.Hash[:12])
+	if s.simulated != "" {
+		fmt.Fprintln(out, s.simulated)
+	}
 	if a.Notice != "" {
 		fmt.Fprintf(out, "%s\n", strings.TrimSpace(a.Notice))
 	}

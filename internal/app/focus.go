@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -152,9 +153,16 @@ func (o *FocusOrder) export(ctx context.Context, data string, d focus.Dataset, v
 	}
 	latest := terms.Alliance()
 	result := &exported{Notice: latest.Notice}
+	played, err := b.dir.Simulated()
+	if err != nil {
+		return nil, err
+	}
 	table, err := result.table(gathered, latest, closed, d, v, w)
 	if err != nil {
 		return nil, err
+	}
+	if played != nil {
+		result.Says = strings.TrimSpace("SIMULATED: " + played.Says + ". " + result.Says)
 	}
 	result.Rows = len(table.Rows)
 	own, err := focus.OwnRules(d, v)

@@ -39,6 +39,7 @@ type server struct {
 	standIns   *standIns
 	play       *player
 	adminToken string
+	simulated  string // why the books are not real, for people; empty: they are
 	api        string // base address of the API
 	fresh      []issued
 
@@ -79,6 +80,13 @@ func newServer(ctx context.Context, o UpOptions) (s *server, err error) {
 	}
 	if err := s.takeAccesses(); err != nil {
 		return nil, err
+	}
+	played, err := s.dir.Simulated()
+	if err != nil {
+		return nil, err
+	}
+	if played != nil {
+		s.simulated = "SIMULATED: " + played.Says + "."
 	}
 	if s.standIns, err = startStandIns(ctx, a, o); err != nil {
 		return nil, err

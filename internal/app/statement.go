@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/accordo-ai/accordo/internal/datadir"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/settle"
 )
@@ -38,6 +39,9 @@ func Statement(ctx context.Context, w io.Writer, data string, q StatementQuestio
 	if err != nil {
 		return err
 	}
+	if err := markSimulated(b.dir, s); err != nil {
+		return err
+	}
 	if q.Mirror {
 		s = s.Mirror()
 	}
@@ -45,6 +49,15 @@ func Statement(ctx context.Context, w io.Writer, data string, q StatementQuestio
 		return settle.WriteStatementCSV(w, s)
 	}
 	return show(w, q.JSON, s, func(w io.Writer) error { return settle.WriteStatement(w, s) })
+}
+
+// markSimulated marks a statement over a directory whose traffic was played.
+func markSimulated(dir *datadir.Dir, s *settle.Statement) error {
+	played, err := dir.Simulated()
+	if err == nil && played != nil {
+		s.Simulated, s.SimulatedSays = true, played.Says
+	}
+	return err
 }
 
 // lastTerms returns the terms of the last request in the books, and the last

@@ -170,7 +170,7 @@ func (d *Dir) WriteFile(name string, data []byte) error {
 		return fmt.Errorf("write %q in the data directory: not a file name of its own", name)
 	}
 	switch name {
-	case lockName, nodeName, factsName:
+	case lockName, nodeName, factsName, simulatedName:
 		return fmt.Errorf("write %q in the data directory: the name is taken", name)
 	}
 	return replace(filepath.Join(d.path, name), data)

@@ -158,7 +158,7 @@ func (s *Settler) record(ctx context.Context, event ledger.Event, dry bool) (led
 		return ledger.Step{}, errors.New("the store of the books fails: nothing is recorded until it works again")
 	}
 	head := s.book.Head()
-	f := ledger.Fact{Number: head.Facts + 1, After: head.Last, At: max(time.Now().UnixNano(), head.At), Event: event}
+	f := ledger.Fact{Number: head.Facts + 1, After: head.Last, At: max(s.now().UnixNano(), head.At), Event: event}
 	f, err := s.facts.Seal(f)
 	if err != nil {
 		return ledger.Step{}, err

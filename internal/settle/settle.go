@@ -78,9 +78,10 @@ type Settler struct {
 	since    time.Time       // when the first of them was seen
 	mark     uint64          // the last mark seen or written
 	queue    []*ledger.Step
-	facts    Facts         // nil without UseFacts
-	unposted []ledger.Fact // kept facts that are not in the books yet
-	posting  backoff       // reading, marking and posting
+	facts    Facts            // nil without UseFacts
+	now      func() time.Time // when facts become known; not the pace of Run
+	unposted []ledger.Fact    // kept facts that are not in the books yet
+	posting  backoff          // reading, marking and posting
 	storing  backoff
 
 	mu     sync.Mutex // guards all below
@@ -110,10 +111,14 @@ func New(ctx context.Context, j Journal, store Store, terms TermsFunc, log *slog
 		return nil, fmt.Errorf("%w: batch %d ends with record %d, the journal with %d: put the journal's files back, or move the books away and let them be posted anew", ErrAhead, state.Head.Batch, state.Head.Last, last)
 	}
 	return &Settler{
-		journal: j, store: store, log: log,
+		journal: j, store: store, log: log, now: time.Now,
 		book: ledger.Resume(state, terms), stored: state.Head, next: state.Head.Last + 1, mark: state.Head.Last,
 	}, nil
 }
+
+// UseClock makes facts be recorded at the instants of another clock than the
+// system's. It is called before Record, by whoever plays a stretch of time.
+func (s *Settler) UseClock(now func() time.Time) { s.now = now }
 
 // CatchUp posts and stores the batches that the journal has closed already,
 // so that balances are current before the first request. It is called before

@@ -51,11 +51,13 @@ type Statement struct {
 	Mirrored bool   `json:"mirrored"` // as the party sees it
 	Currency string `json:"currency"`
 	Notice   string `json:"notice,omitempty"`
-	// Simulated says that a pool of the terms answers by a stand-in.
-	Simulated bool               `json:"simulated"`
-	Opening   money.Amount       `json:"opening"`
-	Closing   money.Amount       `json:"closing"`
-	Accounts  []StatementAccount `json:"accounts"`
+	// Simulated says that a pool of the terms answers by a stand-in, or that
+	// the traffic itself was simulated; SimulatedSays is why, for people.
+	Simulated     bool               `json:"simulated"`
+	SimulatedSays string             `json:"simulated_says,omitempty"`
+	Opening       money.Amount       `json:"opening"`
+	Closing       money.Amount       `json:"closing"`
+	Accounts      []StatementAccount `json:"accounts"`
 }
 
 // ErrNoParty reports a party that the terms do not have.
@@ -74,7 +76,9 @@ func MakeStatement(ctx context.Context, books Reader, t *ledger.Terms, party str
 		return nil, fmt.Errorf("%w: %s: it is neither a party nor a tenant of the terms", ErrNoParty, party)
 	}
 	s.Name = name
-	s.Simulated = slices.ContainsFunc(a.Pools, func(p alliance.Pool) bool { return p.StandIn != nil })
+	if slices.ContainsFunc(a.Pools, func(p alliance.Pool) bool { return p.StandIn != nil }) {
+		s.Simulated, s.SimulatedSays = true, "stand-ins answer for pools of these terms"
+	}
 	periods, err := books.Periods(ctx, s.Operator+"/")
 	if err != nil {
 		return nil, err
@@ -173,7 +177,7 @@ func WriteStatement(w io.Writer, s *Statement) error {
 		fmt.Fprintf(w, "%s\n\n", s.Notice)
 	}
 	if s.Simulated {
-		fmt.Fprintln(w, "SIMULATED: stand-ins answer for pools of these terms")
+		fmt.Fprintf(w, "SIMULATED: %s\n", s.SimulatedSays)
 	}
 	state := "open: it may change"
 	if s.Closed {

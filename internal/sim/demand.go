@@ -161,18 +161,26 @@ func (s *Simulator) makeHours() {
 
 func hourOfWeek(t time.Time) int { return int(t.Weekday())*24 + t.Hour() }
 
+// never is an instant that no play reaches.
+func never() time.Time { return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) }
+
 // arrival draws the first arrival after an instant: a Poisson process whose
 // rate is that of the hour.
 func (s *Simulator) arrival(after time.Time) time.Time {
 	work, at := s.draw.wait(), after
 	for {
+		if !s.o.Until.IsZero() && !at.Before(s.o.Until) {
+			return never()
+		}
 		rate := s.hours[hourOfWeek(at)].rate
 		end := at.Truncate(time.Hour).Add(time.Hour)
 		if whole := rate * float64(end.Sub(at)); work > whole {
 			work, at = work-whole, end
 			continue
 		}
-		return at.Add(time.Duration(work / rate)).Add(1)
+		if at = at.Add(time.Duration(work/rate) + 1); s.o.Until.IsZero() || at.Before(s.o.Until) {
+			return at
+		}
 	}
 }
 
@@ -206,6 +214,9 @@ func (s *Simulator) burst(c *class) {
 	at := s.now
 	for range burstLeast + s.draw.below(burstMost-burstLeast) {
 		at = at.Add(s.draw.between(100*time.Millisecond, 1200*time.Millisecond))
+		if !s.o.Until.IsZero() && !at.Before(s.o.Until) {
+			return
+		}
 		s.at(at, event{class: c})
 	}
 }

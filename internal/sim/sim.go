@@ -51,9 +51,11 @@ const (
 	idleLong    = 2 * time.Hour
 )
 
-// Options say what to play. From and RequestsPerDay are required.
+// Options say what to play. From, RequestsPerDay and Random are required.
 type Options struct {
-	From           time.Time
+	From time.Time
+	// Until is when demand ends: what is under way then still ends. Zero: never.
+	Until          time.Time
 	RequestsPerDay int64 // over a whole week, on average
 	Odds           Odds
 	// Random yields 64 random bits: seeded, the play repeats.

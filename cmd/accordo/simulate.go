@@ -1,0 +1,27 @@
+package main
+
+import (
+	"context"
+
+	"github.com/accordo-ai/accordo/internal/app"
+)
+
+type simulateCommand struct {
+	File           string `arg:"" optional:"" help:"Alliance file (default: the built-in example)." type:"path"`
+	From           string `help:"First month." default:"2026-01" placeholder:"YYYY-MM"`
+	Months         int    `help:"How many." default:"12"`
+	RequestsPerDay int64  `name:"requests-per-day" help:"Requests a day, on average." default:"550"`
+	Seed           uint64 `help:"The same seed gives the same bytes." default:"1"`
+	Data           string `help:"Data directory to make; it must not hold anything." default:"simulated" type:"path"`
+	Facts          string `help:"File of events to record at their instants: one JSON object a line." type:"existingfile"`
+	DryRun         bool   `name:"dry-run" help:"Say how large it would be, write nothing."`
+	JSON           bool   `name:"json" help:"Answer as JSON."`
+}
+
+// Run plays the months and says what was made.
+func (c simulateCommand) Run(ctx context.Context, s streams) error {
+	return app.Simulate(ctx, s.out, app.SimulateOrder{
+		File: c.File, From: c.From, Months: c.Months, RequestsPerDay: c.RequestsPerDay, Seed: c.Seed, Data: c.Data, Facts: c.Facts,
+		DryRun: c.DryRun, JSON: c.JSON, Version: version, Progress: s.err,
+	})
+}
