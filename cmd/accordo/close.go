@@ -23,6 +23,7 @@ func (c closeCommand) Run(ctx context.Context, s streams) error {
 type recordCommand struct {
 	Waiver   waiverCommand   `cmd:"" help:"A provider does not charge the shortfall of an interval."`
 	PoolBill poolBillCommand `cmd:"" name:"pool-bill" help:"A provider's bill of a pool by the chip-second."`
+	Rate     rateCommand     `cmd:"" help:"A rate of exchange, as quoted on a day."`
 }
 
 type waiverCommand struct {

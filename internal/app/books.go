@@ -54,7 +54,11 @@ func (b *books) records(from uint64) iter.Seq2[record.Record, error] {
 
 // find returns what journal and books hold of a request.
 func (b *books) find(ctx context.Context, request string) (*settle.Trace, error) {
-	t, err := settle.Find(ctx, b.store, b.records, termsFrom(b.dir), request)
+	rates, err := ratesOf(b.dir)
+	if err != nil {
+		return nil, err
+	}
+	t, err := settle.Find(ctx, b.store, b.records, termsFrom(b.dir), rates, request)
 	if errors.Is(err, settle.ErrUnknown) {
 		return nil, fmt.Errorf("%w: the id is the answer's header x-request-id", err)
 	}

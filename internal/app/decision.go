@@ -10,6 +10,7 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/admin"
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/exchange"
 	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/route"
 	"github.com/accordo-ai/accordo/internal/settle"
@@ -32,7 +33,11 @@ func ExplainRequest(w io.Writer, data, request string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	list, err := decisions(t, termsFrom(b.dir))
+	rates, err := ratesOf(b.dir)
+	if err != nil {
+		return err
+	}
+	list, err := decisions(t, termsFrom(b.dir), rates)
 	if err != nil {
 		return err
 	}
@@ -42,13 +47,13 @@ func ExplainRequest(w io.Writer, data, request string, asJSON bool) error {
 // decisions shows the decision behind each attempt and refusal of a trace: the
 // candidates as the journal keeps them, and the pools that could not be
 // candidates, recomputed from the terms of that instant.
-func decisions(t *settle.Trace, terms settle.TermsFunc) ([]admin.Decision, error) {
+func decisions(t *settle.Trace, terms settle.TermsFunc, rates *exchange.Table) ([]admin.Decision, error) {
 	var list []admin.Decision
 	for i := range t.Attempts {
 		r := &t.Attempts[i].Intent
 		in := r.Intent
 		d := admin.Decision{Request: in.Request, Attempt: string(in.Attempt), At: time.Unix(0, r.At).UTC(), Terms: in.Terms, Model: in.Model, Plan: in.Plan, Channel: in.Channel, Territory: in.Territory}
-		if err := fillDecision(&d, terms, in.Considered, in.Estimate.Input(), in.Estimate.AllOutput()); err != nil {
+		if err := fillDecision(&d, terms, rates, in.Considered, in.Estimate.Input(), in.Estimate.AllOutput()); err != nil {
 			return nil, err
 		}
 		list = append(list, d)
@@ -57,7 +62,7 @@ func decisions(t *settle.Trace, terms settle.TermsFunc) ([]admin.Decision, error
 		r := &t.Refusals[i]
 		in := r.Refusal
 		d := admin.Decision{Request: in.Request, At: time.Unix(0, r.At).UTC(), Terms: in.Terms, Model: in.Model, Plan: in.Plan, Channel: in.Channel, Territory: in.Territory, Refused: in.Code + ": " + in.Reason}
-		if err := fillDecision(&d, terms, in.Considered, 0, 0); err != nil {
+		if err := fillDecision(&d, terms, rates, in.Considered, 0, 0); err != nil {
 			return nil, err
 		}
 		list = append(list, d)
@@ -66,7 +71,7 @@ func decisions(t *settle.Trace, terms settle.TermsFunc) ([]admin.Decision, error
 }
 
 // fillDecision adds the candidates of the record and recomputes who was ineligible.
-func fillDecision(d *admin.Decision, terms settle.TermsFunc, considered []record.Considered, input, output int64) error {
+func fillDecision(d *admin.Decision, terms settle.TermsFunc, rates *exchange.Table, considered []record.Considered, input, output int64) error {
 	a, err := terms(d.Terms)
 	if err != nil {
 		return err
@@ -90,7 +95,9 @@ func fillDecision(d *admin.Decision, terms settle.TermsFunc, considered []record
 	if v != nil {
 		q.Variant = v.ID
 	}
-	for _, out := range route.New(a, d.At).Explain(d.At, d.At, q).Ineligible {
+	router := route.New(a, d.At)
+	router.SetRates(rates.KnownAt(d.At.UnixNano()), d.At)
+	for _, out := range router.Explain(d.At, d.At, q).Ineligible {
 		shown := admin.Ineligible{Pool: string(out.Pool.ID), Cause: out.Cause, Why: out.Why}
 		for _, r := range out.Refusals {
 			shown.Right = string(r.Right.ID)

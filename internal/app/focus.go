@@ -215,7 +215,13 @@ func (b *books) gather(ctx context.Context) (*focus.Books, error) {
 	if err != nil {
 		return nil, err
 	}
-	gathered := focus.NewBooks(ledger.New(termsFrom(b.dir)))
+	rates, err := ratesOf(b.dir)
+	if err != nil {
+		return nil, err
+	}
+	versions := ledger.New(termsFrom(b.dir))
+	versions.Know(rates)
+	gathered := focus.NewBooks(versions)
 	next, stop := iter.Pull2(b.records(1))
 	defer stop()
 	for batch, err := range b.store.Batches(ctx, 1) {

@@ -35,7 +35,11 @@ func EntryLines(ctx context.Context, w io.Writer, data, number string, asJSON bo
 		return err
 	}
 	entry := &batch.Entries[i-1]
-	lines, err := settle.Lines(ctx, b.records, termsFrom(b.dir), entry)
+	rates, err := ratesOf(b.dir)
+	if err != nil {
+		return err
+	}
+	lines, err := settle.Lines(ctx, b.records, termsFrom(b.dir), rates, entry)
 	if err != nil {
 		return err
 	}

@@ -170,6 +170,9 @@ func (s *server) handleRecord(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		step, err = s.settler.Record(r.Context(), q.Event, q.Dry)
 	}
+	if err == nil && !q.Dry && q.Event.ExchangeRate != nil {
+		err = s.learnRates()
+	}
 	answerRecord(w, recordAnswer{Batch: step.Batch}, err)
 }
 

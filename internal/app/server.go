@@ -190,6 +190,11 @@ func (s *server) startGateway(a *alliance.Alliance, keys []gateway.Key) error {
 			s.o.Log.Warn("the router starts cold: its checkpoint cannot be used", "error", err)
 		}
 	}
+	rates, err := ratesOf(s.dir)
+	if err != nil {
+		return err
+	}
+	router.SetRates(rates, now)
 	state, clients, err := s.state(a, keys)
 	if err != nil {
 		return err

@@ -41,15 +41,15 @@ func (t *Terms) MoneyOf(id alliance.ContractID) money.Currency {
 func (t *Terms) moneyOf(c *alliance.Contract) Asset { return Asset(t.alliance.CurrencyOf(c)) }
 
 // held is the account of what is owed in a currency: accounts kept for a party
-// have another currency than the alliance's as the last part of their ref,
+// have a currency other than the alliance's as the last part of their ref,
 // because one party may be owed in several. Accounts of contracts and pools
 // have the contract's and need no other path.
 func (t *Terms) held(a AccountID, asset Asset) AccountID {
-	if asset == Asset(t.alliance.Currency) || strings.HasSuffix(string(a), ","+string(asset)) {
+	if result(a) || asset == Asset(t.alliance.Currency) || strings.HasSuffix(string(a), ","+string(asset)) {
 		return a
 	}
 	first, _, _ := strings.Cut(a.Ref(), ",")
-	if first != "unknown" && t.alliance.Party(alliance.PartyID(first)) == nil {
+	if t.contracts[alliance.ContractID(first)] != nil || t.pools[alliance.PoolID(first)] != nil {
 		return a
 	}
 	return a + AccountID(","+string(asset))

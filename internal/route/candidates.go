@@ -158,9 +158,13 @@ func (r *Router) judge(now, known time.Time, k key, i int32) (candidate, *Inelig
 	if c.price == nil && contract.MarginalPPM(p.contract.Shape, 0) > 0 {
 		return no(NoPrice, "no price of %s on pool %s is in force on %s", k.model, t.ID, now.UTC().Format(time.DateOnly))
 	}
+	perUnit, ok := r.perUnit(p.contract, now)
+	if !ok {
+		return no(NoRate, "%s", noRate(r.a, p.contract, now))
+	}
 	if c.price != nil {
 		rates := rating.Cost(c.price)
-		c.priceIn, c.priceOut = float64(rates.Input)/1000, float64(rates.Output)/1000
+		c.priceIn, c.priceOut = float64(rates.Input)/1000*perUnit, float64(rates.Output)/1000*perUnit
 	}
 	c.useIn, c.useOut = p.use(c.model)
 	c.bounded = p.limited() && c.useIn+c.useOut > 0

@@ -41,6 +41,7 @@ const (
 	NotInPlan   = "plan"
 	NotInTerm   = "contract_term"
 	NoPrice     = "no_price"
+	NoRate      = "no_rate" // of exchange from the contract's currency
 	NoCapacity  = "no_capacity"
 	NotServed   = "model" // the pool does not serve the model
 )

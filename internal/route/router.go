@@ -6,6 +6,7 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/exchange"
 	"github.com/accordo-ai/accordo/internal/rating"
 	"github.com/accordo-ai/accordo/internal/right"
 )
@@ -29,6 +30,7 @@ type Router struct {
 	a      *alliance.Alliance
 	rights *right.Register
 	book   *rating.Book
+	rates  *exchange.Table // of exchange, as known; nil: none
 	seq    uint64
 	window int64 // ns
 

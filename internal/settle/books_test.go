@@ -178,7 +178,7 @@ func TestTrace_GoesBothWays(t *testing.T) {
 		}
 	}
 	for request, attempts := range requests {
-		trace, err := settle.Find(t.Context(), n.store, n.journal.Read, storetest.Terms, request)
+		trace, err := settle.Find(t.Context(), n.store, n.journal.Read, storetest.Terms, nil, request)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,7 +209,7 @@ func TestTrace_GoesBothWays(t *testing.T) {
 // back opens an entry to its lines and finds the attempt among them.
 func back(t *testing.T, n *node, a *settle.Attempt, i int) {
 	t.Helper()
-	lines, err := settle.Lines(t.Context(), n.journal.Read, storetest.Terms, &a.Entries[i].Entry)
+	lines, err := settle.Lines(t.Context(), n.journal.Read, storetest.Terms, nil, &a.Entries[i].Entry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,12 +228,12 @@ func TestTrace_SeesWhatIsNotPostedYet(t *testing.T) {
 	in := &record.Intent{Attempt: "late", Request: "late", Number: 1, Terms: "f1257", Plan: "direct", SalePrice: "sale-direct", Model: "m1@2026-01", Pool: "aws-east", CostPrice: "cost-m1"}
 	state := func(want string) {
 		t.Helper()
-		trace, err := settle.Find(t.Context(), n.store, n.journal.Read, storetest.Terms, "late")
+		trace, err := settle.Find(t.Context(), n.store, n.journal.Read, storetest.Terms, nil, "late")
 		if err != nil || len(trace.Attempts) != 1 || trace.Attempts[0].State != want {
 			t.Errorf("trace %+v, %v, want %s", trace, err, want)
 		}
 	}
-	if _, err := settle.Find(t.Context(), n.store, n.journal.Read, storetest.Terms, "late"); !errors.Is(err, settle.ErrUnknown) {
+	if _, err := settle.Find(t.Context(), n.store, n.journal.Read, storetest.Terms, nil, "late"); !errors.Is(err, settle.ErrUnknown) {
 		t.Errorf("a request that never was: %v", err)
 	}
 	sequence, err := n.journal.Intent(t.Context(), in)
@@ -254,7 +254,7 @@ func TestTrace_SeesWhatIsNotPostedYet(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // before and after it is posted
-		trace, err := settle.Find(t.Context(), n.store, n.journal.Read, storetest.Terms, "no")
+		trace, err := settle.Find(t.Context(), n.store, n.journal.Read, storetest.Terms, nil, "no")
 		if err != nil || len(trace.Refusals) != 1 {
 			t.Errorf("trace of a refusal %+v, %v", trace, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/accordo-ai/accordo/internal/exchange"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/record"
 )
@@ -42,9 +43,11 @@ type Attempt struct {
 var ErrUnknown = errors.New("no such request")
 
 // Find returns the trace of a request by its x-request-id: every attempt with
-// its decision, its outcome, its exact line and the entries that hold it.
-func Find(ctx context.Context, books Reader, records Records, terms TermsFunc, request string) (*Trace, error) {
+// its decision, its outcome, its exact line and the entries that hold it. rates
+// are all that the facts of the books state; nil: none.
+func Find(ctx context.Context, books Reader, records Records, terms TermsFunc, rates *exchange.Table, request string) (*Trace, error) {
 	f := finder{ctx: ctx, books: books, records: records, cache: ledger.New(terms), trace: &Trace{Request: request}, intents: map[uint64]int{}}
+	f.cache.Know(rates)
 	head, err := books.Head(ctx)
 	if err != nil {
 		return nil, err
@@ -195,7 +198,7 @@ func (f *finder) tail(from uint64) error {
 // Lines returns the lines of one stored entry, recomputed from the journal:
 // the way from a total down to its requests. It fails when they do not come
 // to what the entry says.
-func Lines(ctx context.Context, records Records, terms TermsFunc, e *ledger.Entry) ([]ledger.Line, error) {
+func Lines(ctx context.Context, records Records, terms TermsFunc, rates *exchange.Table, e *ledger.Entry) ([]ledger.Line, error) {
 	var outcomes []record.Record
 	needed := map[uint64]*record.Record{}
 	low := e.First
@@ -223,7 +226,9 @@ func Lines(ctx context.Context, records Records, terms TermsFunc, e *ledger.Entr
 			needed[r.Sequence] = &r
 		}
 	}
-	lines, err := matching(outcomes, needed, ledger.New(terms), e)
+	cache := ledger.New(terms)
+	cache.Know(rates)
+	lines, err := matching(outcomes, needed, cache, e)
 	if err != nil {
 		return nil, errors.Join(err, ctx.Err())
 	}
