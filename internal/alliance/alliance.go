@@ -156,7 +156,21 @@ type Channel struct {
 	ID    ChannelID `yaml:"id"`
 	Name  string    `yaml:"name"`
 	Party PartyID   `yaml:"party"` // who runs it
+	// Presentation says whose sale it is when the channel bills the customers
+	// of the operator's plans and keeps a commission: Principal books the
+	// whole price as revenue and the commission as expense, Agent the price
+	// less the commission as revenue. What the channel owes is the same.
+	// Empty: the operator bills its customers itself.
+	Presentation  string `yaml:"presentation,omitempty"`
+	CommissionPPM int64  `yaml:"commission_ppm,omitempty"` // of the price
+	Sourced       `yaml:",inline"`
 }
+
+// The presentations of a sale through a channel.
+const (
+	Principal = "principal"
+	Agent     = "agent"
+)
 
 // Model is what a lab owns: one dated version that a pool can serve.
 type Model struct {

@@ -90,6 +90,13 @@ type Plan struct {
 	// Price is what the customer pays per million tokens; nil: included in a
 	// subscription or free.
 	Price *SalePrice `yaml:"price,omitempty"`
+	// Fee is due each month besides what is used; nil: none.
+	Fee *SubscriptionFee `yaml:"fee,omitempty"`
+	// Included is what each subject may use in a civil month (UTC) without
+	// paying for it; nil: nothing.
+	Included *IncludedUse `yaml:"included,omitempty"`
+	// Overage is what use beyond Included costs; nil: it is refused.
+	Overage *SalePrice `yaml:"overage,omitempty"`
 	// Wholesale is what the operator earns when another party sells the plan.
 	Wholesale *SalePrice `yaml:"wholesale,omitempty"`
 	// IncludedIn names the subscription that contains the plan.
@@ -112,6 +119,7 @@ type Limits struct {
 	RequestsPerMinute int64        `yaml:"requests_per_minute,omitempty"`
 	TokensPerMinute   int64        `yaml:"tokens_per_minute,omitempty"`
 	TokensPerDay      int64        `yaml:"tokens_per_day,omitempty"`
+	TokensPerMonth    int64        `yaml:"tokens_per_month,omitempty"`
 	SpendPerDay       money.Amount `yaml:"spend_per_day,omitempty"`
 	SpendPerMonth     money.Amount `yaml:"spend_per_month,omitempty"`
 }

@@ -76,10 +76,8 @@ func newIndex(a *Alliance) *index {
 		keyTenant: map[KeyID]*Tenant{},
 	}
 	for i := range a.Plans {
-		for _, s := range []*SalePrice{a.Plans[i].Price, a.Plans[i].Wholesale} {
-			if s != nil {
-				x.sales[s.ID] = s
-			}
+		for _, s := range a.Plans[i].Sales() {
+			x.sales[s.ID] = s
 		}
 	}
 	for i := range a.Tenants {

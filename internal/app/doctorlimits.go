@@ -55,6 +55,7 @@ func limitKinds() []limitKind {
 		{"requests_per_minute", alliance.Limits{RequestsPerMinute: 5}, time.Minute, func(n int, _ usage.Vector, _ money.Amount) (int64, int64) { return int64(n), 5 }},
 		{"tokens_per_minute", alliance.Limits{TokensPerMinute: 200}, time.Minute, tokens(200 + rateSlack)},
 		{"tokens_per_day", alliance.Limits{TokensPerDay: 1000}, 24 * time.Hour, tokens(1000)},
+		{"tokens_per_month", alliance.Limits{TokensPerMonth: 1000}, 31 * 24 * time.Hour, tokens(1000)},
 		{"spend_per_day", alliance.Limits{SpendPerDay: 5000}, 24 * time.Hour, spend(5000)},
 		{"spend_per_month", alliance.Limits{SpendPerMonth: 5000}, 31 * 24 * time.Hour, spend(5000)},
 	}

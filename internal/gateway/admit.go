@@ -209,8 +209,8 @@ func (c *call) outputLimit() (out int64, chosen bool) {
 	out, chosen = c.req.MaxOutput, c.req.MaxOutput > 0
 	if !chosen {
 		out = plan.DefaultOutputTokens
-		l := plan.Limits
-		if out == 0 && (l.TokensPerDay > 0 || l.SpendPerDay > 0 || l.SpendPerMonth > 0) {
+		l := plan.Bounds()
+		if out == 0 && (l.TokensPerDay > 0 || l.TokensPerMonth > 0 || l.SpendPerDay > 0 || l.SpendPerMonth > 0) {
 			out = DefaultOutput
 		}
 	}
@@ -231,7 +231,7 @@ func (c *call) hold(input, output int64) *quota.Refusal {
 	}
 	c.g.quotaMu.Lock()
 	defer c.g.quotaMu.Unlock()
-	id, refusal := c.g.quota.Hold(now, c.subject, c.key.plan.Limits, ask)
+	id, refusal := c.g.quota.Hold(now, c.subject, c.key.plan.Bounds(), ask)
 	if refusal == nil {
 		c.holdID, c.held = id, true
 	}
@@ -249,7 +249,7 @@ func dearest(p *alliance.SalePrice) alliance.Rates {
 // outputLeft is the output per choice that what is left of a limit allows.
 func (c *call) outputLeft(r *quota.Refusal, input int64) int64 {
 	switch r.Limit {
-	case quota.LimitTokensPerDay:
+	case quota.LimitTokensPerDay, quota.LimitTokensPerMonth:
 		return (r.Left - input) / c.req.Choices
 	case quota.LimitSpendPerDay, quota.LimitSpendPerMonth:
 		rates := dearest(c.key.plan.Price)
@@ -311,7 +311,7 @@ func (c *call) settle() {
 
 // limitHeaders states what is left of the limits per minute.
 func (c *call) limitHeaders(h http.Header) {
-	l := c.key.plan.Limits
+	l := c.key.plan.Bounds()
 	if l.RequestsPerMinute == 0 && l.TokensPerMinute == 0 {
 		return
 	}

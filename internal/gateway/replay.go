@@ -27,7 +27,7 @@ func (g *Gateway) Replay(at time.Time, in *record.Intent, o *record.Outcome) {
 	subject := subjectOf(plan, alliance.KeyID(in.Key), alliance.TenantID(in.Tenant), in.EndUser)
 	g.quotaMu.Lock()
 	defer g.quotaMu.Unlock()
-	g.quota.Restore(at, subject, o.Usage.Total(), spend)
+	g.quota.Restore(at, subject, plan.Bounds(), o.Usage.Total(), spend)
 }
 
 // delivered reports whether an attempt counts against its customer: it was

@@ -3,7 +3,7 @@
 // callers serialise, and time is an argument. It refuses to store anything on
 // disk and to know plans beyond their limits.
 //
-// Hard limits (tokens a day, spend a day and a month, in UTC) hold an upper
+// Hard limits (tokens and spend a day and a month, in UTC) hold an upper
 // bound: what is held plus what was used never exceeds the limit through a
 // grant. Use above a hold is counted all the same and blocks what comes next.
 //
@@ -54,6 +54,7 @@ const (
 	LimitRequestsPerMinute = "requests_per_minute"
 	LimitTokensPerMinute   = "tokens_per_minute"
 	LimitTokensPerDay      = "tokens_per_day"
+	LimitTokensPerMonth    = "tokens_per_month"
 	LimitSpendPerDay       = "spend_per_day"
 	LimitSpendPerMonth     = "spend_per_month"
 	LimitSubjects          = "subjects" // the book is full of subjects with something counted
@@ -182,10 +183,10 @@ func (b *Book) Expire(now time.Time) (released int) {
 	}
 }
 
-// Restore counts use that the journal knows of, at the time it happened: at
+// Restore counts use under l that the journal knows of, at the time it happened: at
 // the start of a process, and where a provider's late word raises a count.
 // Rates per minute start afresh.
-func (b *Book) Restore(at time.Time, subject string, tokens int64, spend money.Amount) {
+func (b *Book) Restore(at time.Time, subject string, l alliance.Limits, tokens int64, spend money.Amount) {
 	tokens, spend = bound(tokens), bound(spend)
 	i, ok := b.subjects.find(keyOf(subject))
 	if !ok {
@@ -195,16 +196,15 @@ func (b *Book) Restore(at time.Time, subject string, tokens int64, spend money.A
 	}
 	s := b.subjects.at(i)
 	s.forward(at)
+	s.monthly = s.monthly || l.TokensPerMonth > 0
 	day := dayOf(at)
-	if day < s.day {
-		tokens = 0
-	}
 	if day < s.day && monthOf(day) < monthOf(s.day) {
 		return
 	}
+	today, spentToday := s.tokensDay, s.spendDay
 	s.use(tokens, spend)
 	if day < s.day {
-		s.spendDay -= spend
+		s.tokensDay, s.spendDay = today, spentToday
 	}
 }
 
@@ -222,6 +222,9 @@ func (b *Book) Left(now time.Time, subject string, l alliance.Limits) (tokens in
 	tokens, spend = math.MaxInt64, math.MaxInt64
 	if l.TokensPerDay > 0 {
 		tokens = max(0, l.TokensPerDay-s.tokensDay-s.heldTokens)
+	}
+	if l.TokensPerMonth > 0 {
+		tokens = min(tokens, max(0, l.TokensPerMonth-s.tokensMonth-s.heldTokens))
 	}
 	if l.SpendPerDay > 0 {
 		spend = max(0, l.SpendPerDay-s.spendDay-s.heldSpend)
@@ -266,6 +269,7 @@ func (b *Book) State(now time.Time, subject string, l alliance.Limits) []LimitSt
 	rate(LimitRequestsPerMinute, l.RequestsPerMinute, s.requestsFull)
 	rate(LimitTokensPerMinute, l.TokensPerMinute, s.tokensFull)
 	hard(LimitTokensPerDay, l.TokensPerDay, s.tokensDay, s.heldTokens, nextDay(now))
+	hard(LimitTokensPerMonth, l.TokensPerMonth, s.tokensMonth, s.heldTokens, nextMonth(now))
 	hard(LimitSpendPerDay, int64(l.SpendPerDay), int64(s.spendDay), int64(s.heldSpend), nextDay(now))
 	hard(LimitSpendPerMonth, int64(l.SpendPerMonth), int64(s.spendMonth), int64(s.heldSpend), nextMonth(now))
 	return out

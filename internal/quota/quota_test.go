@@ -49,6 +49,7 @@ func TestHold_HardLimitsCountHeldAndUsed(t *testing.T) {
 		reset time.Duration
 	}{
 		{"tokens a day", alliance.Limits{TokensPerDay: 100}, Ask{Tokens: 60}, LimitTokensPerDay, 40, 2 * time.Minute},
+		{"tokens a month", alliance.Limits{TokensPerMonth: 100}, Ask{Tokens: 60}, LimitTokensPerMonth, 40, 24*time.Hour + 2*time.Minute},
 		{"spend a day", alliance.Limits{SpendPerDay: 100}, Ask{Spend: 60}, LimitSpendPerDay, 40, 2 * time.Minute},
 		{"spend a month", alliance.Limits{SpendPerMonth: 100}, Ask{Spend: 60}, LimitSpendPerMonth, 40, 24*time.Hour + 2*time.Minute},
 	} {
@@ -207,22 +208,22 @@ func TestHold_FullOfHoldsRefuses(t *testing.T) {
 
 func TestRestore_CountsInTheWindowOfItsTime(t *testing.T) {
 	b := New(Options{})
-	l := alliance.Limits{TokensPerDay: 100, SpendPerDay: 100, SpendPerMonth: 100}
+	l := alliance.Limits{TokensPerDay: 100, TokensPerMonth: 100, SpendPerDay: 100, SpendPerMonth: 100}
 	now := time.Date(2026, 5, 30, 12, 0, 0, 0, time.UTC)
-	b.Restore(now.AddDate(0, -1, 0), "s", 1, 1)
-	b.Restore(now.AddDate(0, 0, -1), "s", 10, 10)
-	b.Restore(now, "s", 20, 20)
-	b.Restore(now.AddDate(0, 0, -2), "s", 40, 40)
-	b.Restore(now.AddDate(0, -1, 0), "s", 1, 1)
+	b.Restore(now.AddDate(0, -1, 0), "s", l, 1, 1)
+	b.Restore(now.AddDate(0, 0, -1), "s", l, 10, 10)
+	b.Restore(now, "s", l, 20, 20)
+	b.Restore(now.AddDate(0, 0, -2), "s", l, 40, 40)
+	b.Restore(now.AddDate(0, -1, 0), "s", l, 1, 1)
 	var got []int64
 	for _, s := range b.State(now, "s", l) {
 		got = append(got, s.Used)
 	}
-	if d := cmp.Diff([]int64{20, 20, 70}, got); d != "" {
+	if d := cmp.Diff([]int64{20, 70, 20, 70}, got); d != "" {
 		t.Error(d)
 	}
 	tokens, spend := b.Left(now, "s", l)
-	if tokens != 80 || spend != 30 {
+	if tokens != 30 || spend != 30 {
 		t.Errorf("left %d tokens and %d", tokens, spend)
 	}
 }
@@ -238,12 +239,12 @@ func TestAnyInterleaving_StaysUnderTheLimits(t *testing.T) {
 			spend   money.Amount
 			expires time.Time
 		}
-		l := alliance.Limits{TokensPerDay: 100, SpendPerDay: 200, SpendPerMonth: 300}
+		l := alliance.Limits{TokensPerDay: 100, TokensPerMonth: 150, SpendPerDay: 200, SpendPerMonth: 300}
 		b := New(Options{})
 		now := start
 		var open []held
 		day, month := now.YearDay(), now.Month()
-		var tokens int64
+		var tokens, tokensMonth int64
 		var spendDay, spendMonth money.Amount
 		check := func() (int64, money.Amount) {
 			var ht int64
@@ -255,6 +256,7 @@ func TestAnyInterleaving_StaysUnderTheLimits(t *testing.T) {
 			}
 			want := []LimitState{
 				{LimitTokensPerDay, 100, tokens, ht, max(0, 100-tokens-ht), nextDay(now)},
+				{LimitTokensPerMonth, 150, tokensMonth, ht, max(0, 150-tokensMonth-ht), nextMonth(now)},
 				{LimitSpendPerDay, 200, int64(spendDay), int64(hs), int64(max(0, 200-spendDay-hs)), nextDay(now)},
 				{LimitSpendPerMonth, 300, int64(spendMonth), int64(hs), int64(max(0, 300-spendMonth-hs)), nextMonth(now)},
 			}
@@ -270,14 +272,14 @@ func TestAnyInterleaving_StaysUnderTheLimits(t *testing.T) {
 					day, tokens, spendDay = now.YearDay(), 0, 0
 				}
 				if now.Month() != month {
-					month, spendMonth = now.Month(), 0
+					month, tokensMonth, spendMonth = now.Month(), 0, 0
 				}
 			},
 			"hold": func(t *rapid.T) {
 				h := held{tokens: rapid.Int64Range(0, 60).Draw(t, "tokens"), spend: money.Amount(rapid.Int64Range(0, 120).Draw(t, "spend"))}
 				h.expires = now.Add(time.Duration(rapid.IntRange(1, 200).Draw(t, "for")) * time.Second)
 				ht, hs := check()
-				fits := tokens+ht+h.tokens <= 100 && spendDay+hs+h.spend <= 200 && spendMonth+hs+h.spend <= 300
+				fits := tokens+ht+h.tokens <= 100 && tokensMonth+ht+h.tokens <= 150 && spendDay+hs+h.spend <= 200 && spendMonth+hs+h.spend <= 300
 				id, r := b.Hold(now, "s", l, Ask{Tokens: h.tokens, Spend: h.spend, Expires: h.expires})
 				if fits != (r == nil) {
 					t.Fatalf("fits: %v, refusal: %+v", fits, r)
@@ -297,7 +299,7 @@ func TestAnyInterleaving_StaysUnderTheLimits(t *testing.T) {
 				ut := rapid.Int64Range(0, h.tokens+rapid.SampledFrom([]int64{0, 0, 5}).Draw(t, "over")).Draw(t, "used")
 				us := money.Amount(rapid.Int64Range(0, int64(h.spend)).Draw(t, "spent"))
 				if h.expires.Add(LateSettlement).After(now) || b.holdsID(h.id) {
-					tokens, spendDay, spendMonth = tokens+ut, spendDay+us, spendMonth+us
+					tokens, tokensMonth, spendDay, spendMonth = tokens+ut, tokensMonth+ut, spendDay+us, spendMonth+us
 				}
 				b.Settle(now, h.id, ut, us)
 				b.Settle(now, h.id, ut, us)
@@ -341,7 +343,7 @@ func BenchmarkHoldSettle(b *testing.B) {
 			book := New(Options{})
 			l := alliance.Limits{RequestsPerMinute: 60, TokensPerDay: 1 << 40}
 			for _, n := range names {
-				book.Restore(start, n, 1, 1)
+				book.Restore(start, n, l, 1, 1)
 			}
 			runtime.GC()
 			runtime.ReadMemStats(&after)

@@ -15,6 +15,7 @@ import (
 type state struct {
 	key                  key
 	tokensDay            int64
+	tokensMonth          int64
 	spendDay, spendMonth money.Amount
 	heldTokens           int64
 	heldSpend            money.Amount
@@ -23,6 +24,7 @@ type state struct {
 	tokensWasFull        int64 // when a hold last found the bucket of tokens full
 	day                  int32 // of the counts, in days since 1970
 	open                 int32 // holds that refer to the subject
+	monthly              bool  // a limit of tokens a month counts it
 }
 
 const minute = int64(time.Minute)
@@ -66,7 +68,7 @@ func (s *state) roll(now time.Time) {
 	s.requestsFull = min(s.requestsFull, addUp(at, minute))
 	s.tokensFull = min(s.tokensFull, addUp(at, tokensOwed))
 	if day := dayOf(now); s.day-day > daysAhead {
-		s.day, s.tokensDay, s.spendDay, s.spendMonth = day, 0, 0, 0
+		s.day, s.tokensDay, s.tokensMonth, s.spendDay, s.spendMonth = day, 0, 0, 0, 0
 	}
 	s.forward(now)
 }
@@ -78,7 +80,7 @@ func (s *state) forward(t time.Time) {
 		return
 	}
 	if monthOf(day) != monthOf(s.day) {
-		s.spendMonth = 0
+		s.tokensMonth, s.spendMonth = 0, 0
 	}
 	s.day, s.tokensDay, s.spendDay = day, 0, 0
 }
@@ -88,7 +90,7 @@ func (s *state) forward(t time.Time) {
 func (s *state) idle(now time.Time) bool {
 	s.roll(now)
 	at := now.UnixNano()
-	return s.open == 0 && s.tokensDay == 0 && s.spendDay == 0 && s.spendMonth == 0 && s.requestsFull <= at && s.tokensFull <= at
+	return s.open == 0 && s.tokensDay == 0 && (s.tokensMonth == 0 || !s.monthly) && s.spendDay == 0 && s.spendMonth == 0 && s.requestsFull <= at && s.tokensFull <= at
 }
 
 // refuse returns the limit of l that a does not fit: the one that takes
@@ -130,6 +132,7 @@ func (s *state) refuse(now time.Time, l alliance.Limits, a *Ask) *Refusal {
 	rate(LimitRequestsPerMinute, l.RequestsPerMinute, 1, s.requestsFull)
 	rate(LimitTokensPerMinute, l.TokensPerMinute, a.EstimateTokens, s.tokensFull)
 	hard(LimitTokensPerDay, l.TokensPerDay, s.tokensDay, s.heldTokens, a.Tokens, nextDay)
+	hard(LimitTokensPerMonth, l.TokensPerMonth, s.tokensMonth, s.heldTokens, a.Tokens, nextMonth)
 	hard(LimitSpendPerDay, int64(l.SpendPerDay), int64(s.spendDay), int64(s.heldSpend), int64(a.Spend), nextDay)
 	hard(LimitSpendPerMonth, int64(l.SpendPerMonth), int64(s.spendMonth), int64(s.heldSpend), int64(a.Spend), nextMonth)
 	return worst
@@ -140,6 +143,7 @@ func (s *state) take(now time.Time, l alliance.Limits, a *Ask) {
 	s.heldTokens += a.Tokens
 	s.heldSpend += a.Spend
 	s.open++
+	s.monthly = s.monthly || l.TokensPerMonth > 0
 	if l.RequestsPerMinute > 0 {
 		s.requestsFull = max(s.requestsFull, at) + cost(1, l.RequestsPerMinute)
 	}
@@ -163,6 +167,7 @@ func (s *state) drop(h *hold) {
 // use counts tokens and spend; sums stop at the largest integer.
 func (s *state) use(tokens int64, spend money.Amount) {
 	s.tokensDay = addUp(s.tokensDay, tokens)
+	s.tokensMonth = addUp(s.tokensMonth, tokens)
 	s.spendDay = addUp(s.spendDay, spend)
 	s.spendMonth = addUp(s.spendMonth, spend)
 }

@@ -71,10 +71,8 @@ func NewBook(a *alliance.Alliance) *Book {
 		})
 	}
 	for i := range a.Plans {
-		for _, s := range [...]*alliance.SalePrice{a.Plans[i].Price, a.Plans[i].Wholesale} {
-			if s != nil {
-				b.rates[s.ID] = s.Rates
-			}
+		for _, s := range a.Plans[i].Sales() {
+			b.rates[s.ID] = s.Rates
 		}
 	}
 	return b

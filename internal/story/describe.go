@@ -218,7 +218,7 @@ func (d *description) plan(p *alliance.Plan, currency money.Currency) {
 	for _, part := range [...]struct {
 		value int64
 		word  string
-	}{{p.Limits.RequestsPerMinute, "requests a minute"}, {p.Limits.TokensPerMinute, "tokens a minute"}, {p.Limits.TokensPerDay, "tokens a day"}} {
+	}{{p.Limits.RequestsPerMinute, "requests a minute"}, {p.Limits.TokensPerMinute, "tokens a minute"}, {p.Limits.TokensPerDay, "tokens a day"}, {p.Limits.TokensPerMonth, "tokens a month"}} {
 		if part.value > 0 {
 			d.add("at most %s %s", thousands(part.value), part.word)
 		}
@@ -228,6 +228,20 @@ func (d *description) plan(p *alliance.Plan, currency money.Currency) {
 	}
 	if p.Price != nil {
 		d.add("price %s: %s %s a million input tokens, %s a million output tokens", p.Price.ID, currency, p.Price.Input, p.Price.Output)
+	}
+	if f := p.Fee; f != nil {
+		d.add("fee %s: %s %s a month per %s", f.ID, currency, f.Amount, f.Per)
+	}
+	if i := p.Included; i != nil {
+		what := thousands(i.Tokens) + " tokens"
+		if i.Spend > 0 {
+			what = fmt.Sprintf("use worth %s %s", currency, i.Spend)
+		}
+		beyond := "what goes beyond is refused"
+		if o := p.Overage; o != nil {
+			beyond = fmt.Sprintf("beyond %s: %s a million input tokens, %s a million output tokens", o.ID, o.Input, o.Output)
+		}
+		d.add("includes %s a month per %s; %s", what, i.Per, beyond)
 	}
 	if p.Wholesale != nil {
 		d.add("wholesale %s: %s %s a million input tokens, %s a million output tokens", p.Wholesale.ID, currency, p.Wholesale.Input, p.Wholesale.Output)

@@ -35,6 +35,7 @@ func (c *checker) run() {
 	c.prices()
 	c.rights()
 	c.families()
+	c.channels()
 	c.plans()
 	c.variants()
 	c.tenants()
@@ -91,10 +92,11 @@ func (c *checker) nestedIDs() {
 		}
 	}
 	for i := range c.Plans {
-		for _, s := range []*alliance.SalePrice{c.Plans[i].Price, c.Plans[i].Wholesale} {
-			if s != nil {
-				check(s, string(s.ID))
-			}
+		for _, s := range c.Plans[i].Sales() {
+			check(s, string(s.ID))
+		}
+		if f := c.Plans[i].Fee; f != nil {
+			check(f, string(f.ID))
 		}
 	}
 	for i := range c.Tenants {

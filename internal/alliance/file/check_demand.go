@@ -72,6 +72,7 @@ func (c *checker) plans() {
 		if p.Wholesale != nil && p.Seller == c.Operator && p.Seller != "" {
 			c.log.add(c.at(p, "wholesale"), fmt.Sprintf("plan %s is sold by the operator, who would pay itself", p.ID), "price: for what the customer pays, or the seller that pays the wholesale fee")
 		}
+		c.subscription(p)
 	}
 }
 

@@ -46,10 +46,8 @@ func (d *decoder) decode(root *node, a *alliance.Alliance) {
 		}
 	}
 	for i := range a.Plans {
-		for _, s := range []*alliance.SalePrice{a.Plans[i].Price, a.Plans[i].Wholesale} {
-			if s != nil {
-				d.rates(&s.Rates, d.nodes[s])
-			}
+		for _, s := range a.Plans[i].Sales() {
+			d.rates(&s.Rates, d.nodes[s])
 		}
 	}
 }

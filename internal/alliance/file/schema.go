@@ -102,6 +102,7 @@ func demandRules(territory, name form) map[string]rule {
 		"Family.id": req, "Family.name": req, "Family.members": req,
 		"FamilyMember.model": ref(model), "FamilyMember.from": req,
 		"Channel.id": req, "Channel.name": req, "Channel.party": ref(party),
+		"Channel.presentation": {oneOf: []string{alliance.Principal, alliance.Agent}}, "Channel.claim": opt(claim),
 
 		"Right.id": req, "Right.title": req, "Right.from": req, "Right.known": req, "Right.claim": ref(claim),
 		"Right.object": oneOf(alliance.StatelessAPI, alliance.StatefulRuntime, alliance.ManagedAgents, alliance.FirstPartyProduct, alliance.WeightsObject, alliance.ComputePurchase),
@@ -115,7 +116,9 @@ func demandRules(territory, name form) map[string]rule {
 		"Rates.input": req, "Rates.output": req,
 		"Plan.id": req, "Plan.name": req, "Plan.seller": ref(party), "Plan.subject": oneOf("key", "end_user"), "Plan.priority": {oneOf: []string{alliance.Critical, alliance.Standard, alliance.Background}},
 		"Plan.models": ref(servable), "Plan.default_output_tokens": req, "Plan.residency": {form: territory}, "Plan.surfaces": {form: name}, "Plan.claim": opt(claim),
-		"SalePrice.id": req, "SalePrice.input": req, "SalePrice.output": req,
+		"SubscriptionFee.id": req, "SubscriptionFee.amount": req, "SubscriptionFee.per": oneOf(alliance.PerTenant, alliance.PerKey, alliance.PerEndUser),
+		"IncludedUse.per": oneOf(alliance.PerTenant, alliance.PerKey, alliance.PerEndUser),
+		"SalePrice.id":    req, "SalePrice.input": req, "SalePrice.output": req,
 
 		"Variant.id": req, "Variant.name": req, "Variant.base": ref(model | family), "Variant.for": ref(party),
 		"Variant.flows": req, "Variant.default_flow": req, "Variant.plans": ref(plan), "Variant.rollout": req, "Variant.surfaces": {form: name}, "Variant.claim": opt(claim),
