@@ -65,6 +65,7 @@ type Rollover struct {
 type RevenueShare struct {
 	RatePPM int64         `yaml:"rate_ppm"`
 	Base    string        `yaml:"base"`          // sales, wholesale or all
+	Of      string        `yaml:"of,omitempty"`  // GrossOfCommission, NetOfCommission; empty: as each channel presents its sales
 	Cap     *money.Amount `yaml:"cap,omitempty"` // over the whole term; nil: none
 	Term    `yaml:",inline"`
 	Sourced `yaml:",inline"`
@@ -75,6 +76,13 @@ const (
 	ShareOfSales     = "sales"     // what customers owe the operator
 	ShareOfWholesale = "wholesale" // what parties that sell its plans owe it
 	ShareOfAll       = "all"
+)
+
+// What a revenue share takes of a sale through a channel that keeps a
+// commission.
+const (
+	GrossOfCommission = "gross" // the price
+	NetOfCommission   = "net"   // the price less the commission
 )
 
 // Fee is a fixed payment for one interval, due whether used or not.

@@ -39,16 +39,19 @@ func (a AccountID) Ref() string { return a.part(3) }
 
 // Asset is what an account counts: a currency in micro-units ("USD"), open
 // commitment in micro-units ("COMMIT-USD(contract)"), chip-seconds
-// ("CHIPSEC(pool)"), burn units ("BURN(pool)") or tokens ("TOK(model)"). Every
+// ("CHIPSEC(pool)"), burn units ("BURN(pool)"), tokens ("TOK(model)"), what a
+// plan includes in tokens ("INCLUDED(plan)") or in micro-units of its price
+// ("INCLUDED-USD(plan)"), or the subjects of a plan ("SUBJECTS(plan)"). Every
 // account has exactly one.
 type Asset string
 
 // IsCommitment reports whether the asset is open commitment of a contract.
 func (a Asset) IsCommitment() bool { return strings.HasPrefix(string(a), "COMMIT-") }
 
-// IsCurrency reports whether the asset is money, or open commitment counted in it.
+// IsCurrency reports whether the asset is money, or a commitment or quota
+// counted in it.
 func (a Asset) IsCurrency() bool {
-	return !strings.Contains(string(a), "(") || a.IsCommitment()
+	return !strings.Contains(string(a), "(") || a.IsCommitment() || strings.HasPrefix(string(a), "INCLUDED-")
 }
 
 // Format renders a quantity of the asset for people: money with its decimals,

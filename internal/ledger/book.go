@@ -84,6 +84,8 @@ type State struct {
 	Suspended []uint64
 	// Differences are the open ones' entries, by id.
 	Differences []Entry
+	// Subjects are those of open months, by period, then subject.
+	Subjects []Subject
 }
 
 // Step is one batch with what it changed: a store writes it at once or not at
@@ -97,7 +99,9 @@ type Step struct {
 	Opened   []OpenIntent // intents that wait for their outcome
 	Closed   []uint64     // intents of earlier batches that got it
 	Requests []Located
-	Fact     *Fact // that the batch posts, nil for records
+	Subjects []Subject // new values of the subjects that changed
+	Lefts    []Left    // of the outcomes that were parted at a quota's edge
+	Fact     *Fact     // that the batch posts, nil for records
 }
 
 // Errors of Post that a caller tells apart.
@@ -117,6 +121,7 @@ type Book struct {
 	periods  map[periodKey]money.Amount
 	carries  map[CarryKey]int64
 	open     map[uint64]OpenIntent
+	subjects map[SubjectKey]subjectCount // of open months
 	// suspended are the outcomes whose suspense is open.
 	suspended map[uint64]struct{}
 	// differences are the open ones, by id.
@@ -181,6 +186,7 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 		balances: make(map[AccountID]Balance, len(s.Balances)), carries: make(map[CarryKey]int64, len(s.Carries)),
 		periods: make(map[periodKey]money.Amount, len(s.Periods)), suspended: make(map[uint64]struct{}, len(s.Suspended)),
 		differences: map[string]Entry{}, closed: map[uint64]*SuspenseClosed{}, writtenOff: map[uint64]bool{},
+		subjects:    make(map[SubjectKey]subjectCount, len(s.Subjects)),
 		billedPools: map[poolMonth]bool{}, waived: map[waiver]bool{},
 		open: make(map[uint64]OpenIntent, len(s.Open)), terms: map[string]*Terms{},
 		flows: map[flowKey]*postedFlow{}, slots: map[Key]*slot{},
@@ -196,6 +202,9 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 	}
 	for _, v := range s.Differences {
 		b.differences[v.Ref] = v
+	}
+	for _, v := range s.Subjects {
+		b.subjects[v.SubjectKey] = subjectCount{v.Granted, v.Used}
 	}
 	for _, v := range s.Suspended {
 		b.suspended[v] = struct{}{}
@@ -255,6 +264,10 @@ func (b *Book) State() State {
 	}
 	slices.SortFunc(s.Open, func(x, y OpenIntent) int { return cmp.Compare(x.Sequence, y.Sequence) })
 	s.Periods = periodBalances(b.periods)
+	for k, v := range b.subjects {
+		s.Subjects = append(s.Subjects, Subject{k, v.granted, v.used})
+	}
+	slices.SortFunc(s.Subjects, compareSubjects)
 	s.Suspended = slices.Sorted(maps.Keys(b.suspended))
 	for _, id := range slices.Sorted(maps.Keys(b.differences)) {
 		s.Differences = append(s.Differences, b.differences[id])

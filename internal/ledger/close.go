@@ -82,6 +82,9 @@ func (b *Book) relocate(f *flow) {
 		}
 	}
 	f.suspense.key = b.place(f.suspense.key)
+	if in := f.included; in != nil {
+		in.subject, in.grant, in.uncounted = b.place(in.subject), b.place(in.grant), b.place(in.uncounted)
+	}
 }
 
 // monthPosting closes one month.
@@ -101,6 +104,10 @@ func (p *factPosting) closeMonth(m *MonthClosed) error {
 	if err := mp.mayClose(); err != nil {
 		return err
 	}
+	subscribed, err := mp.subscriptions()
+	if err != nil {
+		return err
+	}
 	fees := map[AccountID]money.Amount{}
 	for i := range t.alliance.Contracts {
 		c := &t.alliance.Contracts[i]
@@ -113,7 +120,7 @@ func (p *factPosting) closeMonth(m *MonthClosed) error {
 			}
 		}
 		mp.expire(c)
-		if err := mp.share(c); err != nil {
+		if err := mp.share(c, subscribed); err != nil {
 			return err
 		}
 		for j := range c.Floors {

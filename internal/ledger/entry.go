@@ -40,9 +40,19 @@ const (
 
 	Converted   Kind = 50 // a cost owed in another currency, in the alliance's
 	Revaluation Kind = 51 // debts in another currency at the rate of a month's end
+
+	Subscriber   Kind = 60 // a subject of a plan that was served in the month
+	Grant        Kind = 61 // what a plan includes for its subjects
+	Included     Kind = 62 // use inside what a plan includes
+	Subscription Kind = 63 // a month's fee of a plan
+	Commission   Kind = 64 // what a channel keeps of a sale
 )
 
-var kindNames = [...]string{"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening", "invoice", "difference", "fee", "unused", "shortfall", "lapse", "rollover", "forfeiture", "prepayment", "overage", "share", 50: "converted", "revaluation"}
+var kindNames = [...]string{
+	"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening", "invoice", "difference", "fee", "unused", "shortfall", "lapse", "rollover", "forfeiture", "prepayment", "overage", "share",
+	Converted: "converted", Revaluation: "revaluation",
+	Subscriber: "subscriber", Grant: "grant", Included: "included", Subscription: "subscription", Commission: "commission",
+}
 
 // String names the kind.
 func (k Kind) String() string {

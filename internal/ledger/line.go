@@ -32,7 +32,8 @@ type Line struct {
 // asset, not rounded.
 type Posting struct {
 	Key
-	Rates     *alliance.Rates `json:"rates,omitempty"` // per million tokens, where tokens are priced
+	Rates     *alliance.Rates `json:"rates,omitempty"`  // per million tokens, where tokens are priced
+	Tokens    *usage.Vector   `json:"tokens,omitempty"` // of the line's, those that it rates; nil: all
 	Numerator money.Wide      `json:"-"`
 	Divisor   int64           `json:"divisor"`
 }
@@ -47,8 +48,19 @@ func (p *Posting) Amount() money.Amount {
 var ErrMismatch = errors.New("the outcome is not of this intent")
 
 // LineOf returns the exact line of one attempt. An attempt that is known not
-// to be billed has a line without postings.
+// to be billed has a line without postings. Where the plan includes a quota
+// with an overage, the line lacks what is sold: LineAfter tells it.
 func LineOf(intent, outcome *record.Record, t *Terms) (Line, error) {
+	return lineOf(intent, outcome, t, nil)
+}
+
+// LineAfter returns the exact line of one attempt of a subject of whose
+// included quota so much was left, as the books kept it with the outcome.
+func LineAfter(intent, outcome *record.Record, t *Terms, left int64) (Line, error) {
+	return lineOf(intent, outcome, t, &left)
+}
+
+func lineOf(intent, outcome *record.Record, t *Terms, left *int64) (Line, error) {
 	in, out := intent.Intent, outcome.Outcome
 	if in == nil || out == nil || out.Intent != intent.Sequence {
 		return Line{}, ErrMismatch
@@ -68,9 +80,19 @@ func LineOf(intent, outcome *record.Record, t *Terms) (Line, error) {
 		l.Postings = []Posting{f.suspense.posting(k, l.Tokens)}
 	default:
 		hasCost := false
+		within, beyond := out.Usage, usage.Vector{}
+		if in := f.included; in != nil && in.counts && !in.stops {
+			within, l.Note = usage.Vector{}, NoLeft
+			if left != nil {
+				within, beyond, _ = in.split(out.Usage, *left)
+				l.Note = ""
+			}
+		}
 		for i := range f.served {
 			hasCost = hasCost || f.served[i].key.Kind == Cost
-			l.Postings = append(l.Postings, f.served[i].posting(f.served[i].key, out.Usage))
+			if u, ok := f.served[i].of(out.Usage, within, beyond); ok {
+				l.Postings = append(l.Postings, f.served[i].posting(f.served[i].key, u))
+			}
 		}
 		if !hasCost {
 			l.Note = NoStandardRate
@@ -81,6 +103,9 @@ func LineOf(intent, outcome *record.Record, t *Terms) (Line, error) {
 
 func (r *rule) posting(k Key, u usage.Vector) Posting {
 	p := Posting{Key: k, Numerator: r.numerator(u), Divisor: r.divisor}
+	if r.part != whole {
+		p.Tokens = &u
+	}
 	if r.basis == byRates && k.Price != "" && k.Kind != Converted {
 		rates := r.rates
 		p.Rates = &rates
@@ -136,9 +161,13 @@ func SumOf(k Key, lines []Line) Sum {
 		l := &lines[i]
 		for j := range l.Postings {
 			if p := &l.Postings[j]; p.Key == k {
-				s.Numerator, s.Tokens = s.Numerator.Add(p.Numerator), s.Tokens.Add(l.Tokens)
+				u := l.Tokens
+				if p.Tokens != nil {
+					u = *p.Tokens
+				}
+				s.Numerator, s.Tokens = s.Numerator.Add(p.Numerator), s.Tokens.Add(u)
 				s.Lines++
-				buf = appendLine(buf, l.Intent, l.Outcome, l.Attempt, l.Tokens, p.Numerator)
+				buf = appendLine(buf, l.Intent, l.Outcome, l.Attempt, u, p.Numerator)
 			}
 		}
 	}

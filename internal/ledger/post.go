@@ -83,6 +83,10 @@ func (b *Book) apply(s *Step) {
 	for _, v := range s.Carries {
 		b.carries[v.CarryKey] = v.Remainder
 	}
+	for _, v := range s.Subjects {
+		b.subjects[v.SubjectKey] = subjectCount{v.Granted, v.Used}
+	}
+	b.forget(s.Fact)
 	for i := range s.Batch.Entries {
 		b.suspense(&s.Batch.Entries[i])
 		b.difference(&s.Batch.Entries[i], s.Fact != nil && s.Fact.DifferenceClosed != nil)
@@ -108,6 +112,9 @@ type posting struct {
 	balances map[AccountID]Balance
 	periods  map[periodKey]money.Amount
 	carries  map[CarryKey]int64
+	subjects map[SubjectKey]subjectCount // that changed
+	fresh    int                         // of them that are new
+	counts   map[Key]*counted
 }
 
 // unrounded is an entry with the numerator that its amount comes from.
@@ -176,25 +183,35 @@ func (p *posting) outcome(i int, r *record.Record) error {
 		p.suspend(f, in, at, r, why)
 	default:
 		p.step.Batch.Served++
+		within, beyond := out.Usage, usage.Vector{}
+		if f.included != nil {
+			var left int64
+			within, beyond, left = p.use(f.included, in, at, r.Sequence, out.Usage)
+			if f.included.counts && !f.included.stops {
+				p.step.Lefts = append(p.step.Lefts, Left{r.Sequence, left})
+			}
+		}
 		for j := range f.served {
-			p.add(f.slots[j], f.served[j].numerator(out.Usage), in.Attempt, at, r)
+			if u, ok := f.served[j].of(out.Usage, within, beyond); ok {
+				p.add(f.slots[j], f.served[j].numerator(u), u, in.Attempt, at, r)
+			}
 		}
 	}
 	return nil
 }
 
 // add puts one line into the slot of its entry.
-func (p *posting) add(s *slot, n money.Wide, attempt record.AttemptID, at int64, r *record.Record) {
+func (p *posting) add(s *slot, n money.Wide, u usage.Vector, attempt record.AttemptID, at int64, r *record.Record) {
 	if s.round != p.b.round {
 		s.round, s.numerator, s.tokens, s.lines = p.b.round, money.Wide{}, usage.Vector{}, 0
 		s.first, s.from, s.until = r.Sequence, at, at
 		s.digest.Reset()
 		p.touched = append(p.touched, s)
 	}
-	s.numerator, s.tokens = s.numerator.Add(n), s.tokens.Add(r.Outcome.Usage)
+	s.numerator, s.tokens = s.numerator.Add(n), s.tokens.Add(u)
 	s.lines++
 	s.last, s.from, s.until = r.Sequence, min(s.from, at), max(s.until, at)
-	p.b.buf = appendLine(p.b.buf[:0], r.Outcome.Intent, r.Sequence, attempt, r.Outcome.Usage, n)
+	p.b.buf = appendLine(p.b.buf[:0], r.Outcome.Intent, r.Sequence, attempt, u, n)
 	s.digest.Write(p.b.buf)
 }
 
@@ -224,7 +241,7 @@ func (p *posting) entries() error {
 	for i, e := range p.suspense {
 		list = append(list, unrounded{e, p.pending[i]})
 	}
-	return p.book(list)
+	return p.book(append(list, p.counting()...))
 }
 
 // book rounds the entries of a batch, in the order of their keys, and moves

@@ -35,7 +35,7 @@ func (b *Book) Prepare(f Fact, ev Evidence) (Step, error) {
 	if err = cmp.Or(err, p.failed); err != nil {
 		return Step{}, fmt.Errorf("fact %d: %w", f.Number, err)
 	}
-	if err := p.book(p.list); err != nil {
+	if err := p.book(append(p.list, p.counting()...)); err != nil {
 		return Step{}, fmt.Errorf("fact %d: %w", f.Number, err)
 	}
 	p.seal()
@@ -179,8 +179,15 @@ func (p *factPosting) closeSuspense(s *SuspenseClosed) error {
 	if len(rules) == 0 {
 		return refuse("the terms do not rate attempt %s (%s): waive it, and book the invoice line's amount as a difference", s.Attempt, f.why)
 	}
+	within, beyond := used, usage.Vector{}
+	if f.included != nil && s.BillCustomer {
+		p.b.relocate(&flow{included: f.included})
+		within, beyond, _ = p.use(f.included, in, intent.At, s.Outcome, used)
+	}
 	for i := range rules {
-		p.add(rules[i].key, rules[i].divisor, rules[i].numerator(used), used, cite)
+		if u, ok := rules[i].of(used, within, beyond); ok {
+			p.add(rules[i].key, rules[i].divisor, rules[i].numerator(u), u, cite)
+		}
 	}
 	return nil
 }

@@ -7,8 +7,8 @@ import (
 )
 
 // share books what the provider gets of the month's revenue, stopping exactly
-// at the cap.
-func (p *monthPosting) share(c *alliance.Contract) error {
+// at the cap. subscribed are the fees of plans that this close books.
+func (p *monthPosting) share(c *alliance.Contract, subscribed money.Amount) error {
 	r := c.RevenueShare
 	if r == nil || !r.Holds(p.start) {
 		return nil
@@ -25,7 +25,7 @@ func (p *monthPosting) share(c *alliance.Contract) error {
 			used = p.b.balances[p.of(leg.Debit, c, "")].Amount
 		}
 	}
-	revenue, err := p.inMoneyOf(c, p.revenue(r.Base))
+	revenue, err := p.inMoneyOf(c, p.revenue(r, subscribed))
 	if err != nil {
 		return err
 	}
@@ -47,14 +47,25 @@ func (p *monthPosting) share(c *alliance.Contract) error {
 	return nil
 }
 
-// revenue is what the month brought in, by the base of a share.
-func (p *monthPosting) revenue(base string) (sum money.Amount) {
+// revenue is what the month brought in, by the base of a share: before the
+// commissions of channels, after them, or as the channels present it.
+func (p *monthPosting) revenue(r *alliance.RevenueShare, subscribed money.Amount) (sum money.Amount) {
+	sales, wholesale := r.Base != alliance.ShareOfWholesale, r.Base != alliance.ShareOfSales
+	if sales {
+		sum = subscribed
+	}
 	for k, v := range p.b.periods {
-		if k.period != p.month || k.account.Class() != contract.Revenue {
+		if k.period != p.month {
 			continue
 		}
-		switch kind := k.account.Kind(); {
-		case base == alliance.ShareOfAll, base == alliance.ShareOfSales && kind == "inference", base == alliance.ShareOfWholesale && kind == "wholesale":
+		class, kind := k.account.Class(), k.account.Kind()
+		switch {
+		case kind == "commission" && (class == contract.Revenue || class == contract.Expense):
+			if sales && (r.Of == alliance.NetOfCommission || r.Of == "" && class == contract.Revenue) {
+				sum -= v
+			}
+		case class != contract.Revenue:
+		case sales && wholesale, sales && (kind == "inference" || kind == "subscription"), wholesale && kind == "wholesale":
 			sum -= v
 		}
 	}

@@ -23,6 +23,7 @@ type Terms struct {
 	contracts map[alliance.ContractID]*alliance.Contract
 	plans     map[alliance.PlanID]*alliance.Plan
 	rates     *exchange.Table // of exchange; nil: none is known
+	channels  map[alliance.ChannelID]*alliance.Channel
 }
 
 // NewTerms indexes a.
@@ -32,6 +33,7 @@ func NewTerms(a *alliance.Alliance) *Terms {
 		pools:     make(map[alliance.PoolID]*alliance.Pool, len(a.Pools)),
 		contracts: make(map[alliance.ContractID]*alliance.Contract, len(a.Contracts)),
 		plans:     make(map[alliance.PlanID]*alliance.Plan, len(a.Plans)),
+		channels:  make(map[alliance.ChannelID]*alliance.Channel, len(a.Channels)),
 	}
 	for i := range a.Pools {
 		t.pools[a.Pools[i].ID] = &a.Pools[i]
@@ -41,6 +43,9 @@ func NewTerms(a *alliance.Alliance) *Terms {
 	}
 	for i := range a.Plans {
 		t.plans[a.Plans[i].ID] = &a.Plans[i]
+	}
+	for i := range a.Channels {
+		t.channels[a.Channels[i].ID] = &a.Channels[i]
 	}
 	return t
 }
@@ -80,8 +85,9 @@ type rule struct {
 	shape   alliance.Shape
 	model   *alliance.PoolModel
 	// scale multiplies the numerator of a cost that is turned into another
-	// currency; 0 and 1 leave it.
+	// currency, or of a share in parts per million; 0 and 1 leave it.
 	scale int64
+	part  part // of the request's tokens that it rates
 }
 
 // numerator is exact; the rule's divisor turns it into units of the asset.
@@ -114,6 +120,9 @@ type flow struct {
 	bought []rule
 	// suspense is the rule of an attempt that may be owed.
 	suspense rule
+	// included is how use counts against what the plan includes, nil where it
+	// includes nothing.
+	included *included
 	why      string
 }
 
@@ -129,6 +138,10 @@ const (
 // NoStandardRate is the note of a line whose pool has a fixed fee that the
 // terms do not state: its cost is unknown, its use of capacity is booked.
 const NoStandardRate = "standard_rate_unknown"
+
+// NoLeft is the note of a line whose split at the edge of an included quota
+// is not known yet: the books know it once the outcome is posted.
+const NoLeft = "included_quota_not_posted"
 
 // flow resolves the intent made at an instant, with the rates of exchange that
 // were known before a record of the journal.

@@ -69,6 +69,7 @@ func rules() map[string]rule {
 		"Rollover.share_ppm": req, "Rollover.months": req, "Rollover.claim": opt(claim),
 		"RevenueShare.rate_ppm": req, "RevenueShare.from": req, "RevenueShare.claim": opt(claim),
 		"RevenueShare.base": oneOf(alliance.ShareOfSales, alliance.ShareOfWholesale, alliance.ShareOfAll),
+		"RevenueShare.of":   {oneOf: []string{alliance.GrossOfCommission, alliance.NetOfCommission}},
 		"RampStep.from":     req, "RampStep.claim": opt(claim),
 
 		"Chip.id": req, "Chip.name": req, "Chip.vendor": ref(party), "Chip.claim": opt(claim),
