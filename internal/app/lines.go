@@ -39,7 +39,7 @@ func EntryLines(ctx context.Context, w io.Writer, data, number string, asJSON bo
 	if err != nil {
 		return err
 	}
-	lines, err := settle.Lines(ctx, b.records, termsFrom(b.dir), rates, entry)
+	lines, err := settle.Lines(ctx, b.store, b.records, termsFrom(b.dir), rates, entry)
 	if err != nil {
 		return err
 	}

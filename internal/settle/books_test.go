@@ -209,7 +209,7 @@ func TestTrace_GoesBothWays(t *testing.T) {
 // back opens an entry to its lines and finds the attempt among them.
 func back(t *testing.T, n *node, a *settle.Attempt, i int) {
 	t.Helper()
-	lines, err := settle.Lines(t.Context(), n.journal.Read, storetest.Terms, nil, &a.Entries[i].Entry)
+	lines, err := settle.Lines(t.Context(), n.store, n.journal.Read, storetest.Terms, nil, &a.Entries[i].Entry)
 	if err != nil {
 		t.Fatal(err)
 	}

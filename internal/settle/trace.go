@@ -160,12 +160,28 @@ func (f *finder) line(i int, out record.Record) error {
 	if err != nil {
 		return err
 	}
-	line, err := ledger.LineOf(&a.Intent, &out, t)
+	line, err := f.exact(&a.Intent, &out, t)
 	if err != nil {
 		return fmt.Errorf("line of outcome %d: %w", out.Sequence, err)
 	}
 	a.State, a.Outcome, a.Line = Unposted, &out, &line
 	return nil
+}
+
+// exact returns the line of an outcome, parted as the books parted it.
+func (f *finder) exact(intent, outcome *record.Record, t *ledger.Terms) (ledger.Line, error) {
+	lefts, err := f.books.Lefts(f.ctx, outcome.Sequence, outcome.Sequence)
+	if err != nil {
+		return ledger.Line{}, err
+	}
+	return lineOf(intent, outcome, t, lefts)
+}
+
+func lineOf(intent, outcome *record.Record, t *ledger.Terms, lefts map[uint64]int64) (ledger.Line, error) {
+	if left, parted := lefts[outcome.Sequence]; parted {
+		return ledger.LineAfter(intent, outcome, t, left)
+	}
+	return ledger.LineOf(intent, outcome, t)
 }
 
 // tail looks through the records that are not posted yet.
@@ -198,7 +214,7 @@ func (f *finder) tail(from uint64) error {
 // Lines returns the lines of one stored entry, recomputed from the journal:
 // the way from a total down to its requests. It fails when they do not come
 // to what the entry says.
-func Lines(ctx context.Context, records Records, terms TermsFunc, rates *exchange.Table, e *ledger.Entry) ([]ledger.Line, error) {
+func Lines(ctx context.Context, books Reader, records Records, terms TermsFunc, rates *exchange.Table, e *ledger.Entry) ([]ledger.Line, error) {
 	var outcomes []record.Record
 	needed := map[uint64]*record.Record{}
 	low := e.First
@@ -226,9 +242,13 @@ func Lines(ctx context.Context, records Records, terms TermsFunc, rates *exchang
 			needed[r.Sequence] = &r
 		}
 	}
+	lefts, err := books.Lefts(ctx, e.First, e.Last)
+	if err != nil {
+		return nil, err
+	}
 	cache := ledger.New(terms)
 	cache.Know(rates)
-	lines, err := matching(outcomes, needed, cache, e)
+	lines, err := matching(outcomes, needed, lefts, cache, e)
 	if err != nil {
 		return nil, errors.Join(err, ctx.Err())
 	}
@@ -238,7 +258,7 @@ func Lines(ctx context.Context, records Records, terms TermsFunc, rates *exchang
 	return lines, ctx.Err()
 }
 
-func matching(outcomes []record.Record, intents map[uint64]*record.Record, cache *ledger.Book, e *ledger.Entry) (lines []ledger.Line, err error) {
+func matching(outcomes []record.Record, intents map[uint64]*record.Record, lefts map[uint64]int64, cache *ledger.Book, e *ledger.Entry) (lines []ledger.Line, err error) {
 	for i := range outcomes {
 		intent := intents[outcomes[i].Outcome.Intent]
 		if intent == nil || intent.Intent.Attempt != outcomes[i].Outcome.Attempt {
@@ -249,7 +269,7 @@ func matching(outcomes []record.Record, intents map[uint64]*record.Record, cache
 		if err != nil {
 			return nil, err
 		}
-		line, err := ledger.LineOf(intent, &outcomes[i], t)
+		line, err := lineOf(intent, &outcomes[i], t, lefts)
 		if err != nil {
 			return nil, err
 		}

@@ -111,6 +111,16 @@ func (w *writer) step(s *ledger.Step) error {
 		w.exec("INSERT INTO carry (debit, credit, price, divisor, remainder) VALUES (?, ?, ?, ?, ?) ON CONFLICT (debit, credit, price, divisor) DO UPDATE SET remainder = excluded.remainder",
 			w.name(string(v.Debit)), w.name(string(v.Credit)), w.name(v.Price), v.Divisor, v.Remainder)
 	}
+	for _, v := range s.Subjects {
+		w.exec("INSERT INTO subject (subject, period, granted, used) VALUES (?, ?, ?, ?) ON CONFLICT (period, subject) DO UPDATE SET granted = excluded.granted, used = excluded.used",
+			v.Subject[:], v.Period, v.Granted, v.Used)
+	}
+	if f := s.Fact; f != nil && f.MonthClosed != nil {
+		w.exec("DELETE FROM subject WHERE period <= ?", f.MonthClosed.Month)
+	}
+	for _, v := range s.Lefts {
+		w.exec("INSERT INTO parted (outcome, remain) VALUES (?, ?)", int64(v.Outcome), v.Left)
+	}
 	for _, v := range s.Opened {
 		r := record.Record{Sequence: v.Sequence, At: v.At, Kind: record.KindIntent, Intent: v.Intent}
 		w.exec("INSERT INTO open_intent (sequence, record) VALUES (?, ?)", int64(v.Sequence), record.Append(nil, &r))

@@ -91,6 +91,9 @@ func (s *Store) State(ctx context.Context) (st ledger.State, err error) {
 		if err != nil {
 			return err
 		}
+		if st.Subjects, err = subjects(ctx, tx); err != nil {
+			return err
+		}
 		if st.Carries, err = s.carries(ctx, tx); err != nil {
 			return err
 		}

@@ -130,7 +130,7 @@ func TestOpen_BringsTheFirstSchemaUpToDate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, statement := range []string{
-		"DROP TABLE period", "DROP INDEX batch_fact", "DROP INDEX entry_difference", "ALTER TABLE batch DROP COLUMN fact", "ALTER TABLE batch DROP COLUMN fact_digest",
+		"DROP TABLE subject", "DROP TABLE parted", "DROP TABLE period", "DROP INDEX batch_fact", "DROP INDEX entry_difference", "ALTER TABLE batch DROP COLUMN fact", "ALTER TABLE batch DROP COLUMN fact_digest",
 		"DROP INDEX entry_debit", "DROP INDEX entry_credit", "CREATE INDEX entry_debit ON entry (debit)", "CREATE INDEX entry_credit ON entry (credit)", "PRAGMA user_version = 1",
 	} {
 		if _, err := db.Exec(statement); err != nil {

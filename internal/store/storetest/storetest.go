@@ -45,7 +45,7 @@ func Split(records []record.Record) (batches [][]record.Record) {
 // Steps posts a history.
 func Steps(t testing.TB, records []record.Record) []ledger.Step {
 	t.Helper()
-	book := ledger.New(Terms)
+	book := ledger.New(SalesTerms)
 	var steps []ledger.Step
 	for _, b := range Split(records) {
 		step, err := book.Post(b)
@@ -71,7 +71,8 @@ func Run(t *testing.T, open Opener) {
 			t.Errorf("state %+v, %v", st, err)
 		}
 	})
-	t.Run("StateAfterEachBatch_IsTheBooks", func(t *testing.T) { stateFollows(t, open, steps) })
+	t.Run("StateAfterEachBatch_IsTheBooks", func(t *testing.T) { stateFollows(t, open, History(Random(7), 600)) })
+	t.Run("StateOfIncludedQuotas_IsTheBooks", func(t *testing.T) { stateFollows(t, open, SalesHistory(Random(7), 600)) })
 	t.Run("Batch_ComesBackByteForByte", func(t *testing.T) { batchesComeBack(t, open, steps) })
 	t.Run("Append_RefusesWhatDoesNotFollow", func(t *testing.T) { refuses(t, open, steps) })
 	t.Run("Append_CancelledLeavesNothing", func(t *testing.T) { cancelled(t, open, steps) })
@@ -90,10 +91,10 @@ func fill(t *testing.T, s settle.Store, steps []ledger.Step) {
 
 // stateFollows reopens the store after every batch and posts the next one
 // from what it kept.
-func stateFollows(t *testing.T, open Opener, steps []ledger.Step) {
+func stateFollows(t *testing.T, open Opener, records []record.Record) {
 	place := t.TempDir()
-	batches := Split(History(Random(7), 600))
-	whole := ledger.New(Terms)
+	batches, steps := Split(records), Steps(t, records)
+	whole := ledger.New(SalesTerms)
 	for i := range batches {
 		s := open(t, place)
 		st, err := s.State(t.Context())
@@ -103,7 +104,7 @@ func stateFollows(t *testing.T, open Opener, steps []ledger.Step) {
 		if diff := cmp.Diff(whole.State(), st, cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("state before batch %d (-posted +stored):\n%s", i+1, diff)
 		}
-		step, err := ledger.Resume(st, Terms).Post(batches[i])
+		step, err := ledger.Resume(st, SalesTerms).Post(batches[i])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,6 +113,15 @@ func stateFollows(t *testing.T, open Opener, steps []ledger.Step) {
 		}
 		if err := s.Append(t.Context(), &step); err != nil {
 			t.Fatal(err)
+		}
+		lefts, err := s.Lefts(t.Context(), step.Batch.First, step.Batch.Last)
+		if err != nil || len(lefts) != len(step.Lefts) {
+			t.Fatalf("%d of %d outcomes were parted, %v", len(lefts), len(step.Lefts), err)
+		}
+		for _, l := range step.Lefts {
+			if lefts[l.Outcome] != l.Left {
+				t.Fatalf("outcome %d was parted with %d left, stored %d", l.Outcome, l.Left, lefts[l.Outcome])
+			}
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,36 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/accordo-ai/accordo/internal/ledger"
+)
+
+// subjects returns the subjects of open months, by month, then subject.
+func subjects(ctx context.Context, tx *sql.Tx) (list []ledger.Subject, err error) {
+	err = each(ctx, tx, func(r row) error {
+		var v ledger.Subject
+		var id []byte
+		err := r.Scan(&id, &v.Period, &v.Granted, &v.Used)
+		copy(v.Subject[:], id)
+		list = append(list, v)
+		return err
+	}, "SELECT subject, period, granted, used FROM subject ORDER BY period, subject")
+	return list, err
+}
+
+// Lefts returns what was left of included quotas before the outcomes from
+// first to last that were parted.
+func (s *Store) Lefts(ctx context.Context, first, last uint64) (map[uint64]int64, error) {
+	lefts := map[uint64]int64{}
+	err := s.view(ctx, func(tx *sql.Tx) error {
+		return each(ctx, tx, func(r row) error {
+			var outcome, left int64
+			err := r.Scan(&outcome, &left)
+			lefts[uint64(outcome)] = left
+			return err
+		}, "SELECT outcome, remain FROM parted WHERE outcome BETWEEN ? AND ?", int64(first), int64(last))
+	})
+	return lefts, err
+}
