@@ -85,9 +85,7 @@ func (a *attempt) run() (v verdict) {
 		return verdict{openai.Server(503, "journal_unavailable", 5*time.Second, "The gateway cannot write its journal, and serves nothing that it cannot account for. Try again later; the operator finds the cause in the log and at /readyz."), false}
 	}
 	a.intent, a.opened, a.sent = seq, true, true
-	ctx, cancel := context.WithCancelCause(c.r.Context())
-	defer cancel(nil)
-	a.watch = newWatch(cancel, a.timeouts(), c.req.Stream)
+	a.watch = newWatch(c.r.Context(), a.timeouts(), c.req.Stream)
 	defer a.watch.stop()
 
 	path := "/chat/completions"
@@ -95,18 +93,18 @@ func (a *attempt) run() (v verdict) {
 		path = "/embeddings"
 	}
 	body := c.req.Splice(openai.Edit{Model: upstreamName(a.d), Usage: true, MaxOutput: c.maxOutput, System: c.system})
-	resp, err := up.Send(ctx, path, string(a.id), c.id, c.r.Header, body)
+	resp, err := up.Send(a.watch, path, string(a.id), c.id, c.r.Header, body)
 	if err != nil {
-		return a.noAnswer(ctx, err)
+		return a.noAnswer(err)
 	}
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		return a.status(ctx, resp)
+		return a.status(resp)
 	case c.req.Stream:
-		return a.stream(ctx, resp)
+		return a.stream(resp)
 	}
-	return a.plain(ctx, resp)
+	return a.plain(resp)
 }
 
 func upstreamName(d *route.Decision) string {
@@ -119,7 +117,7 @@ func upstreamName(d *route.Decision) string {
 // record is the intent as the journal keeps it.
 func (a *attempt) record() *record.Intent {
 	c, d := a.c, a.d
-	in := &record.Intent{
+	c.intent = record.Intent{
 		Attempt: a.id, Request: c.id, Number: int32(c.attempts), Decision: d.Sequence, Terms: a.st.a.Hash,
 		Tenant: string(c.key.Tenant), Key: string(c.key.ID), Plan: string(c.key.Plan), Channel: string(c.key.Channel),
 		Territory: string(c.territory), EndUser: c.endUser, Model: shown(c.model, nil),
@@ -127,14 +125,14 @@ func (a *attempt) record() *record.Intent {
 		Estimate: c.estimate, Stream: c.req.Stream, Considered: d.Considered,
 	}
 	if c.variant != nil {
-		in.Variant = shown(c.model, c.variant)
+		c.intent.Variant = shown(c.model, c.variant)
 	}
 	if p := c.key.plan.Price; p != nil {
-		in.SalePrice = string(p.ID)
+		c.intent.SalePrice = string(p.ID)
 	}
 	c.considered = d.Considered[:0]
 	c.row.choose(a)
-	return in
+	return &c.intent
 }
 
 // ending is how an attempt ended.
@@ -180,8 +178,8 @@ func (a *attempt) end(e ending) error {
 	if !a.opened {
 		return nil
 	}
-	out := &record.Outcome{Attempt: a.id, Intent: a.intent, Observation: observation, Status: e.status, Usage: e.usage, Tier: a.tier, Upstream: a.upstreamID, Version: a.version, Reason: e.reason, TTFT: int64(ttft), Duration: int64(now.Sub(a.started))}
-	if _, err := g.journal.Outcome(context.WithoutCancel(c.r.Context()), out); err != nil {
+	c.outcome = record.Outcome{Attempt: a.id, Intent: a.intent, Observation: observation, Status: e.status, Usage: e.usage, Tier: a.tier, Upstream: a.upstreamID, Version: a.version, Reason: e.reason, TTFT: int64(ttft), Duration: int64(now.Sub(a.started))}
+	if _, err := g.journal.Outcome(context.WithoutCancel(c.r.Context()), &c.outcome); err != nil {
 		g.log.Error("outcome not written", "request_id", c.id, "attempt", string(a.id), "error", err)
 		return err
 	}
@@ -198,7 +196,7 @@ func (a *attempt) estimate() usage.Vector {
 }
 
 // noAnswer ends an attempt whose call brought no response.
-func (a *attempt) noAnswer(ctx context.Context, err error) verdict {
+func (a *attempt) noAnswer(err error) verdict {
 	cause, sent := reasonCut, true
 	var classified interface {
 		Sent() bool
@@ -208,8 +206,8 @@ func (a *attempt) noAnswer(ctx context.Context, err error) verdict {
 		cause, sent = classified.Cause(), classified.Sent()
 	}
 	a.sent = sent
-	if ctx.Err() != nil {
-		return a.broken(ctx, reasonCut)
+	if a.watch.Err() != nil {
+		return a.broken(reasonCut)
 	}
 	status := record.Suspense
 	if !sent {
@@ -222,11 +220,11 @@ func (a *attempt) noAnswer(ctx context.Context, err error) verdict {
 
 // broken ends an attempt that was cut: by the provider, a timeout, the
 // client or a drain. otherwise is the reason when none of ours did it.
-func (a *attempt) broken(ctx context.Context, otherwise string) verdict {
+func (a *attempt) broken(otherwise string) verdict {
 	reason, e, retry := otherwise, openai.Server(502, "provider_cut", time.Second, "The provider cut the answer, and no other pool could take over. Try again."), true
 	failure := ""
 	var t *timeout
-	switch cause := context.Cause(ctx); {
+	switch cause := a.watch.Cause(); {
 	case cause == nil:
 	case errors.As(cause, &t):
 		reason = t.reason
@@ -255,15 +253,15 @@ func clientLeft() *openai.Error {
 }
 
 // status ends an attempt that the provider refused.
-func (a *attempt) status(ctx context.Context, resp *http.Response) verdict {
+func (a *attempt) status(resp *http.Response) verdict {
 	code := resp.StatusCode
 	reason := "status_" + strconv.Itoa(code)
 	e := ending{status: record.Unserved, reason: reason}
 	switch {
 	case code == 400 || code == 413 || code == 422:
 		body, err := io.ReadAll(io.LimitReader(resp.Body, MaxErrorBytes))
-		if err != nil && ctx.Err() != nil {
-			return a.broken(ctx, reasonCut)
+		if err != nil && a.watch.Err() != nil {
+			return a.broken(reasonCut)
 		}
 		e.failure = route.FailureCancelled // the client's fault says nothing about the pool
 		err = a.end(e)

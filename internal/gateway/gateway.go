@@ -84,6 +84,7 @@ type Gateway struct {
 	quotaMu sync.Mutex
 	quota   *quota.Book
 
+	calls    sync.Pool // of *call
 	buffers  sync.Pool // of *[readBytes]byte
 	streams  sync.Pool // of *openai.Stream
 	retries  tokens
@@ -116,6 +117,7 @@ func New(d Deps, s State) (*Gateway, error) {
 	if g.metrics == nil {
 		g.metrics = NewMetrics()
 	}
+	g.calls.New = func() any { return new(call) }
 	g.buffers.New = newReadBuffer
 	g.streams.New = func() any { return new(openai.Stream) }
 	g.retries.level.Store(int64(g.limits.RetryBurst) * milli)
@@ -224,12 +226,18 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.health(w)
 		return
 	}
-	now := g.now()
-	c := &call{g: g, w: w, r: r, started: now, id: requestID(r.Header["X-Request-Id"])}
-	w.Header()["X-Request-Id"] = []string{c.id}
 	g.metrics.inFlight.Inc()
 	busy := g.inFlight.Add(1)
 	defer g.leave()
+	c := g.borrow(w, r)
+	w.Header()["X-Request-Id"] = []string{c.id}
+	c.handle(busy)
+	g.giveBack(c)
+}
+
+// handle answers the request, which is one of busy.
+func (c *call) handle(busy int64) {
+	g, r := c.g, c.r
 	if e := g.gate(busy); e != nil {
 		c.refuse(e)
 		return

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -17,7 +16,7 @@ import (
 var copied = [...]string{"Openai-Processing-Ms", "Openai-Version"}
 
 // plain reads the whole answer, makes its outcome safe and then sends it.
-func (a *attempt) plain(ctx context.Context, resp *http.Response) verdict {
+func (a *attempt) plain(resp *http.Response) verdict {
 	c := a.c
 	a.first = c.g.now()
 	held, body, err := readBody(resp.Body, resp.ContentLength, c.g.limits.AnswerBytes, c.count, &c.g.slabs)
@@ -26,7 +25,7 @@ func (a *attempt) plain(ctx context.Context, resp *http.Response) verdict {
 		return a.faulty(reasonTooLarge)
 	}
 	if err != nil {
-		return a.broken(ctx, reasonCut)
+		return a.broken(reasonCut)
 	}
 	ans, err := openai.ScanAnswer(body)
 	a.upstreamID, a.version, a.tier = ans.ID, ans.Model, ans.ServiceTier
@@ -106,7 +105,6 @@ func newReadBuffer() any { return new([readBytes]byte) }
 // relay is the state of one stream on its way to the client.
 type relay struct {
 	*attempt
-	ctx  context.Context
 	resp *http.Response
 	st   *openai.Stream
 	rc   *http.ResponseController
@@ -115,7 +113,7 @@ type relay struct {
 
 // stream relays events as they come. What carries the finish reason, and all
 // after it, waits until the outcome is safe.
-func (a *attempt) stream(ctx context.Context, resp *http.Response) verdict {
+func (a *attempt) stream(resp *http.Response) verdict {
 	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
 		return a.faulty(reasonProtocol)
 	}
@@ -123,7 +121,7 @@ func (a *attempt) stream(ctx context.Context, resp *http.Response) verdict {
 	st := c.g.streams.Get().(*openai.Stream)
 	defer c.g.streams.Put(st)
 	st.Reset(c.shown, c.req.IncludeUsage, c.req.Choices)
-	s := &relay{a, ctx, resp, st, http.NewResponseController(c.w), false}
+	s := &relay{a, resp, st, http.NewResponseController(c.w), false}
 	var large *[readBytes]byte
 	defer func() { c.g.keep(large) }()
 	small := make([]byte, slowBytes)
@@ -181,11 +179,11 @@ func (s *relay) rearm(n int) {
 	switch {
 	case n == 0 || s.st.Phase() == openai.Waiting: // comments are no token
 	case s.st.Phase() == openai.Holding && s.st.Complete() && s.st.UsageErr == nil:
-		s.watch.next(min(between, usageGrace))
+		s.watch.rearm(min(between, usageGrace))
 	case s.st.Phase() == openai.Holding:
-		s.watch.next(min(between, s.c.g.limits.UsageWait))
+		s.watch.rearm(min(between, s.c.g.limits.UsageWait))
 	default:
-		s.watch.next(between)
+		s.watch.rearm(between)
 	}
 }
 
@@ -225,7 +223,7 @@ func (s *relay) finish(buf []byte) verdict {
 		held = append(held, "data: [DONE]\n\n"...)
 	}
 	if s.send(held) {
-		s.watch.next(usageGrace / 4)
+		s.watch.rearm(usageGrace / 4)
 		for n := 0; n < readBytes; {
 			k, err := s.resp.Body.Read(buf)
 			if err != nil {
@@ -268,7 +266,7 @@ func (s *relay) cut(reason string) verdict {
 	if s.c.gone() {
 		return s.clientGone()
 	}
-	return s.terminal(s.broken(s.ctx, reason))
+	return s.terminal(s.broken(reason))
 }
 
 // terminal tells a client that has seen a part of the answer how it ended;

@@ -50,10 +50,28 @@ type call struct {
 	considered []record.Considered
 	tried      []alliance.PoolID
 	attempts   int
+	decision   route.Decision
+	attempt    attempt // the latest
+	intent     record.Intent
+	outcome    record.Outcome
 	wrote      bool  // the client has seen a byte of the answer
 	claimed    int64 // bytes of memory for bodies
 	body       *slab // that holds the request's body
 	row        Row
+}
+
+// borrow returns a call that keeps the memory of an earlier one.
+func (g *Gateway) borrow(w http.ResponseWriter, r *http.Request) *call {
+	c := g.calls.Get().(*call)
+	c.g, c.w, c.r, c.started, c.id = g, w, r, g.now(), requestID(r.Header["X-Request-Id"])
+	return c
+}
+
+// giveBack ends the use of a call. One that ended in a panic is not given
+// back.
+func (g *Gateway) giveBack(c *call) {
+	*c = call{considered: c.considered[:0], tried: c.tried[:0]}
+	g.calls.Put(c)
 }
 
 // serve answers a chat completion or an embedding.
@@ -129,16 +147,16 @@ func (c *call) answer() *openai.Error {
 		if e != nil {
 			return e
 		}
-		if d.Pool == nil {
+		if c.decision = d; d.Pool == nil {
 			if last != nil {
 				return last
 			}
-			return c.noPool(&d)
+			return c.noPool(&c.decision)
 		}
 		c.attempts++
 		c.tried = append(c.tried, d.Pool.ID)
-		a := &attempt{c: c, st: c.st, d: &d, started: now}
-		verdict := a.run()
+		c.attempt = attempt{c: c, st: c.st, d: &c.decision, started: now}
+		verdict := c.attempt.run()
 		if verdict.err == nil || c.wrote || !verdict.retry {
 			return verdict.err
 		}

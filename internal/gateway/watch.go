@@ -2,13 +2,14 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
 
 type timeouts struct{ first, between, total time.Duration }
 
-// timeout is the cause with which a watch cancels a call.
+// timeout is the cause with which a watch ends a call.
 type timeout struct {
 	reason string
 	after  time.Duration
@@ -17,63 +18,133 @@ type timeout struct {
 // Error names the timeout.
 func (t *timeout) Error() string { return t.reason + " after " + t.after.String() }
 
-// watch cancels a call that is silent too long: before its first token,
-// between tokens, or in total. It has one timer.
+// watch is the context of one call to a provider. It ends with the client's
+// request, or when the call is silent too long: before its first token,
+// between tokens, or in total. It is a context of its own, with one timer,
+// because a cancelCtx with a channel and a map of children for every call is a
+// tenth of what a short request allocates.
 type watch struct {
-	cancel context.CancelCauseFunc
-	limits timeouts
-	until  time.Time // of the whole
-	timer  *time.Timer
+	context.Context // the request's
+	limits          timeouts
+	until           time.Time // of the whole
+	timer           *time.Timer
+	leave           func() bool // stops following the request
 
-	mu     sync.Mutex
-	reason *timeout
-	done   bool
+	mu    sync.Mutex
+	next  timeout // what the timer stands for
+	err   error   // once it has ended
+	cause error
+	done  chan struct{} // made when it is asked for
+	after []*func()     // to run when it ends
 }
 
-func newWatch(cancel context.CancelCauseFunc, l timeouts, stream bool) *watch {
-	w := &watch{cancel: cancel, limits: l, until: time.Now().Add(l.total)}
+func newWatch(request context.Context, l timeouts, stream bool) *watch {
+	w := &watch{Context: request, limits: l, until: time.Now().Add(l.total)}
 	first := l.first
 	if !stream {
 		first = l.total // a plain answer comes as a whole
 	}
-	d := w.pick(reasonFirstToken, first)
-	w.timer = time.AfterFunc(d, w.fire)
+	w.timer = time.AfterFunc(w.pick(reasonFirstToken, first), w.fire)
+	w.leave = context.AfterFunc(request, func() { w.end(request.Err(), context.Cause(request)) })
 	return w
 }
 
 // pick chooses between the phase's limit and what is left of the total.
 func (w *watch) pick(reason string, d time.Duration) time.Duration {
 	if left := time.Until(w.until); left <= d {
-		w.reason = &timeout{reasonTotal, w.limits.total}
+		w.next = timeout{reasonTotal, w.limits.total}
 		return left
 	}
-	if w.reason == nil || w.reason.reason != reason || w.reason.after != d {
-		w.reason = &timeout{reason, d}
-	}
+	w.next = timeout{reason, d}
 	return d
 }
 
 func (w *watch) fire() {
 	w.mu.Lock()
-	reason, done := w.reason, w.done
+	reached := w.next
 	w.mu.Unlock()
-	if !done {
-		w.cancel(reason)
-	}
+	w.end(context.Canceled, &reached)
 }
 
-// next restarts the clock for the next token, or for what else is awaited
+// rearm restarts the clock for the next token, or for what else is awaited
 // within d.
-func (w *watch) next(d time.Duration) {
+func (w *watch) rearm(d time.Duration) {
 	w.mu.Lock()
 	d = w.pick(reasonBetweenTokens, d)
 	w.mu.Unlock()
 	w.timer.Reset(d)
 }
 
+// stop ends the watch when its call is over.
 func (w *watch) stop() {
-	w.mu.Lock()
-	w.done = true
-	w.mu.Unlock()
 	w.timer.Stop()
+	w.leave()
+	w.end(context.Canceled, context.Canceled)
+}
+
+// end takes effect once.
+func (w *watch) end(err, cause error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return
+	}
+	w.err, w.cause = err, cause
+	if w.done != nil {
+		close(w.done)
+	}
+	for _, f := range w.after {
+		go (*f)()
+	}
+	w.after = nil
+}
+
+// Done is closed when the watch has ended.
+func (w *watch) Done() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.done == nil {
+		w.done = make(chan struct{})
+		if w.err != nil {
+			close(w.done)
+		}
+	}
+	return w.done
+}
+
+// Err is nil until the watch has ended.
+func (w *watch) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// Cause says why it has ended: a *timeout, or the cause of the request's end.
+func (w *watch) Cause() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cause
+}
+
+// AfterFunc runs f in a goroutine of its own once the watch has ended, unless
+// stop is called before: stop reports whether it was. Package context looks
+// for this method in contexts that are not its own.
+func (w *watch) AfterFunc(f func()) (stop func() bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	w.after = append(w.after, &f)
+	return func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		i := slices.Index(w.after, &f)
+		if i < 0 {
+			return false
+		}
+		w.after = slices.Delete(w.after, i, i+1)
+		return true
+	}
 }

@@ -8,8 +8,13 @@ import (
 	"io"
 )
 
-// readAhead is how much of a segment is read at once.
-const readAhead = 256 << 10
+// readFirst and readAhead are how much of a segment is read at once: little at
+// first, because a reader that follows wants the header and what is new, and
+// twice as much each time up to readAhead.
+const (
+	readFirst = 8 << 10
+	readAhead = 256 << 10
+)
 
 // scanner reads the frames of one segment in order.
 type scanner struct {
@@ -17,6 +22,7 @@ type scanner struct {
 	pos   int64  // offset of the next frame
 	buf   []byte // what was read from offset start
 	start int64
+	ahead int64  // how much was read last
 	sum   uint32 // CRC-32C of everything before pos, if the scan began at 0
 }
 
@@ -30,7 +36,8 @@ func (s *scanner) window(n int) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the journal: %w", err)
 	}
-	want := max(n, int(min(readAhead, size-s.pos)))
+	s.ahead = min(max(2*s.ahead, readFirst), readAhead)
+	want := max(n, int(min(s.ahead, size-s.pos)))
 	if cap(s.buf) < want {
 		s.buf = make([]byte, want)
 	}

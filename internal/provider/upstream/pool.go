@@ -58,7 +58,7 @@ const inlineBytes = 32 << 10
 
 // linkBuffer is what a connection holds to read; a body that is read into
 // more passes it by.
-const linkBuffer = 4 << 10
+const linkBuffer = 2 << 10
 
 var errHeaderTooLarge = errors.New("the header of the answer is too large")
 
@@ -93,7 +93,7 @@ func (p *pool) roundTrip(ctx context.Context, path string, fields []field, body 
 			<-p.slots
 			return nil, false, err
 		}
-		stop := context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Unix(1, 0)) })
+		stop := afterFunc(ctx, func() { _ = l.SetDeadline(time.Unix(1, 0)) })
 		resp, sent, err := l.exchange(p.host, path, fields, body)
 		if err != nil {
 			stop()
@@ -110,6 +110,15 @@ func (p *pool) roundTrip(ctx context.Context, path string, fields []field, body 
 		resp.Body = &answer{body: resp.Body, pool: p, link: l, ctx: ctx, stop: stop, keep: !resp.Close && resp.StatusCode >= 200}
 		return resp, true, nil
 	}
+}
+
+// afterFunc is context.AfterFunc, without its allocations where the context
+// has a method for it.
+func afterFunc(ctx context.Context, f func()) (stop func() bool) {
+	if c, ok := ctx.(interface{ AfterFunc(f func()) func() bool }); ok {
+		return c.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
 }
 
 // take returns an idle connection that is alive, or a new one.

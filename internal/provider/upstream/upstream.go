@@ -163,10 +163,12 @@ func (c *Client) Send(ctx context.Context, path, attempt, requestID string, clie
 	var resp *http.Response
 	var err error
 	sent := false
+	var room [len(forwarded) + 5]field
+	fields := c.fields(room[:0], attempt, requestID, client)
 	if c.pool != nil {
-		resp, sent, err = c.pool.roundTrip(ctx, c.base.EscapedPath()+path, c.fields(attempt, requestID, client), body)
+		resp, sent, err = c.pool.roundTrip(ctx, c.base.EscapedPath()+path, fields, body)
 	} else {
-		resp, sent, err = c.standard(ctx, path, c.fields(attempt, requestID, client), body)
+		resp, sent, err = c.standard(ctx, path, fields, body)
 	}
 	if err != nil {
 		return nil, classify(ctx, err, sent)
@@ -182,9 +184,8 @@ func (c *Client) Send(ctx context.Context, path, attempt, requestID string, clie
 // field is one line of a request's header.
 type field struct{ name, value string }
 
-// fields are the header of a call, without what the way of sending adds.
-func (c *Client) fields(attempt, requestID string, client http.Header) []field {
-	list := make([]field, 0, len(forwarded)+5)
+// fields appends the header of a call, without what the way of sending adds.
+func (c *Client) fields(list []field, attempt, requestID string, client http.Header) []field {
 	agent := false
 	for _, name := range forwarded {
 		if v := client[name]; len(v) == 1 && sane(v[0]) {
