@@ -41,8 +41,14 @@ type Contract struct {
 	// Fees are fixed payments per interval (take_or_pay, throughput_reservation).
 	Fees []Fee `yaml:"fees,omitempty"`
 	// Ramp is the capacity contracted from a date on; pools of the contract never add up to more.
-	Ramp    []RampStep `yaml:"ramp,omitempty"`
-	Sourced `yaml:",inline"`
+	Ramp []RampStep `yaml:"ramp,omitempty"`
+	// LateDelivery is what happens while less is delivered than contracted.
+	LateDelivery *LateDelivery `yaml:"late_delivery,omitempty"`
+	Sourced      `yaml:",inline"`
+
+	// Delivered is what facts say of the ramp, in order of From; none: all was
+	// delivered as contracted. Only contract.Fold sets it.
+	Delivered []Delivery `yaml:"-"`
 }
 
 // Floor is the spend promised for one interval, in the contract's currency.

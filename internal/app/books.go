@@ -54,11 +54,7 @@ func (b *books) records(from uint64) iter.Seq2[record.Record, error] {
 
 // find returns what journal and books hold of a request.
 func (b *books) find(ctx context.Context, request string) (*settle.Trace, error) {
-	rates, err := ratesOf(b.dir)
-	if err != nil {
-		return nil, err
-	}
-	t, err := settle.Find(ctx, b.store, b.records, termsFrom(b.dir), rates, request)
+	t, err := settle.Find(ctx, b.store, b.records, termsFrom(b.dir), b.dir, request)
 	if errors.Is(err, settle.ErrUnknown) {
 		return nil, fmt.Errorf("%w: the id is the answer's header x-request-id", err)
 	}
@@ -164,6 +160,13 @@ func Contracts(ctx context.Context, w io.Writer, data string, asJSON bool) error
 		return errors.New("the books are empty: nothing has been booked yet; a request is booked about a second after its end")
 	}
 	book := ledger.Resume(state, termsFrom(b.dir))
+	facts, err := b.dir.Booked()
+	if err != nil {
+		return err
+	}
+	if err := book.Recall(facts[:min(uint64(len(facts)), state.Head.Facts)]); err != nil {
+		return err
+	}
 	terms, err := book.Terms(state.Head.Terms)
 	if err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/admin"
 	"github.com/accordo-ai/accordo/internal/alliance"
-	"github.com/accordo-ai/accordo/internal/exchange"
+	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/route"
 	"github.com/accordo-ai/accordo/internal/settle"
@@ -33,11 +33,11 @@ func ExplainRequest(w io.Writer, data, request string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	rates, err := ratesOf(b.dir)
+	versions, err := settle.Versions(termsFrom(b.dir), b.dir)
 	if err != nil {
 		return err
 	}
-	list, err := decisions(t, termsFrom(b.dir), rates)
+	list, err := decisions(t, versions)
 	if err != nil {
 		return err
 	}
@@ -47,13 +47,13 @@ func ExplainRequest(w io.Writer, data, request string, asJSON bool) error {
 // decisions shows the decision behind each attempt and refusal of a trace: the
 // candidates as the journal keeps them, and the pools that could not be
 // candidates, recomputed from the terms of that instant.
-func decisions(t *settle.Trace, terms settle.TermsFunc, rates *exchange.Table) ([]admin.Decision, error) {
+func decisions(t *settle.Trace, versions *ledger.Book) ([]admin.Decision, error) {
 	var list []admin.Decision
 	for i := range t.Attempts {
 		r := &t.Attempts[i].Intent
 		in := r.Intent
 		d := admin.Decision{Request: in.Request, Attempt: string(in.Attempt), At: time.Unix(0, r.At).UTC(), Terms: in.Terms, Model: in.Model, Plan: in.Plan, Channel: in.Channel, Territory: in.Territory}
-		if err := fillDecision(&d, terms, rates, in.Considered, in.Estimate.Input(), in.Estimate.AllOutput()); err != nil {
+		if err := fillDecision(&d, versions, r.Sequence, in.Considered, in.Estimate.Input(), in.Estimate.AllOutput()); err != nil {
 			return nil, err
 		}
 		list = append(list, d)
@@ -62,7 +62,7 @@ func decisions(t *settle.Trace, terms settle.TermsFunc, rates *exchange.Table) (
 		r := &t.Refusals[i]
 		in := r.Refusal
 		d := admin.Decision{Request: in.Request, At: time.Unix(0, r.At).UTC(), Terms: in.Terms, Model: in.Model, Plan: in.Plan, Channel: in.Channel, Territory: in.Territory, Refused: in.Code + ": " + in.Reason}
-		if err := fillDecision(&d, terms, rates, in.Considered, 0, 0); err != nil {
+		if err := fillDecision(&d, versions, r.Sequence, in.Considered, 0, 0); err != nil {
 			return nil, err
 		}
 		list = append(list, d)
@@ -71,11 +71,12 @@ func decisions(t *settle.Trace, terms settle.TermsFunc, rates *exchange.Table) (
 }
 
 // fillDecision adds the candidates of the record and recomputes who was ineligible.
-func fillDecision(d *admin.Decision, terms settle.TermsFunc, rates *exchange.Table, considered []record.Considered, input, output int64) error {
-	a, err := terms(d.Terms)
+func fillDecision(d *admin.Decision, versions *ledger.Book, sequence uint64, considered []record.Considered, input, output int64) error {
+	t, err := versions.TermsAt(d.Terms, sequence)
 	if err != nil {
 		return err
 	}
+	a := t.Alliance()
 	for _, c := range considered {
 		shown := admin.Candidate{Pool: c.Pool, Verdict: verdictWords[c.Verdict], CostNano: c.Cost, PriceNano: c.Price, ScarcityNano: c.Scarcity, LatencyNano: c.Latency, LambdaPPM: c.LambdaPPM}
 		if p := a.Pool(alliance.PoolID(c.Pool)); p != nil {
@@ -96,7 +97,7 @@ func fillDecision(d *admin.Decision, terms settle.TermsFunc, rates *exchange.Tab
 		q.Variant = v.ID
 	}
 	router := route.New(a, d.At)
-	router.SetRates(rates.KnownAt(d.At.UnixNano()), d.At)
+	router.SetRates(versions.Rates().KnownAt(d.At.UnixNano()), d.At)
 	for _, out := range router.Explain(d.At, d.At, q).Ineligible {
 		shown := admin.Ineligible{Pool: string(out.Pool.ID), Cause: out.Cause, Why: out.Why}
 		for _, r := range out.Refusals {

@@ -17,8 +17,8 @@ import (
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/focus"
 	"github.com/accordo-ai/accordo/internal/focusfile"
-	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/settle"
 )
 
 // FocusOrder is one export of FOCUS on the command line.
@@ -215,13 +215,11 @@ func (b *books) gather(ctx context.Context) (*focus.Books, error) {
 	if err != nil {
 		return nil, err
 	}
-	rates, err := ratesOf(b.dir)
+	terms, err := settle.Versions(termsFrom(b.dir), b.dir)
 	if err != nil {
 		return nil, err
 	}
-	versions := ledger.New(termsFrom(b.dir))
-	versions.Know(rates)
-	gathered := focus.NewBooks(versions)
+	gathered := focus.NewBooks(terms)
 	next, stop := iter.Pull2(b.records(1))
 	defer stop()
 	for batch, err := range b.store.Batches(ctx, 1) {

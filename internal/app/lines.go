@@ -35,11 +35,7 @@ func EntryLines(ctx context.Context, w io.Writer, data, number string, asJSON bo
 		return err
 	}
 	entry := &batch.Entries[i-1]
-	rates, err := ratesOf(b.dir)
-	if err != nil {
-		return err
-	}
-	lines, err := settle.Lines(ctx, b.store, b.records, termsFrom(b.dir), rates, entry)
+	lines, err := settle.Lines(ctx, b.store, b.records, termsFrom(b.dir), b.dir, entry)
 	if err != nil {
 		return err
 	}

@@ -173,6 +173,9 @@ func (s *server) handleRecord(w http.ResponseWriter, r *http.Request) {
 	if err == nil && !q.Dry && q.Event.ExchangeRate != nil {
 		err = s.learnRates()
 	}
+	if err == nil && !q.Dry {
+		s.refold()
+	}
 	answerRecord(w, recordAnswer{Batch: step.Batch}, err)
 }
 

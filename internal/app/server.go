@@ -45,7 +45,10 @@ type server struct {
 
 	keys      atomic.Pointer[[]consoleKey]
 	accesses  atomic.Pointer[[]admin.Grant]
-	terms     atomic.Pointer[ledger.Terms]
+	terms     atomic.Pointer[ledger.Terms]         // with what facts change of them
+	folding   sync.Mutex                           // for changes of terms, by a reload or a fact
+	filed     *alliance.Alliance                   // the terms as the file states them; guarded by folding
+	changes   int                                  // of contracts by facts that terms has; guarded by folding
 	upstreams map[alliance.PoolID]*upstream.Client // guarded by reload, which runs in one goroutine
 
 	booksSocket *http.Server // for commands that record facts, or nil
@@ -98,6 +101,7 @@ func newServer(ctx context.Context, o UpOptions) (s *server, err error) {
 	if err := s.openBooks(ctx, a); err != nil {
 		return nil, err
 	}
+	a = s.fold(a)
 	if err := s.startGateway(a, keys); err != nil {
 		return nil, err
 	}
@@ -132,7 +136,7 @@ func (s *server) takeTerms(a *alliance.Alliance) ([]gateway.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.terms.Store(ledger.NewTerms(a))
+	s.fold(a)
 	return append(keys, chat...), nil
 }
 
@@ -341,6 +345,7 @@ func (s *server) loop(f func()) {
 
 // resolve sets the shadow prices from the capacity left and the books.
 func (s *server) resolve() {
+	s.refold()
 	now, terms := time.Now(), s.terms.Load()
 	spent := map[alliance.ContractID]money.Amount{}
 	for _, c := range terms.Alliance().Contracts {
@@ -388,8 +393,11 @@ func (s *server) reload() {
 }
 
 func (s *server) swap(a *alliance.Alliance) error {
-	old, oldKeys := s.terms.Load(), s.keys.Load()
+	s.folding.Lock()
+	defer s.folding.Unlock()
+	old, oldKeys, filed, changes := s.terms.Load(), s.keys.Load(), s.filed, s.changes
 	keys, err := s.takeTerms(a)
+	a = s.terms.Load().Alliance()
 	unused := s.upstreams // calls under way go on
 	if err == nil {
 		var state gateway.State
@@ -406,6 +414,7 @@ func (s *server) swap(a *alliance.Alliance) error {
 	}
 	if err != nil {
 		s.terms.Store(old)
+		s.filed, s.changes = filed, changes
 		s.keys.Store(oldKeys)
 		return err
 	}

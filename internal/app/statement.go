@@ -70,17 +70,22 @@ func (b *books) lastTerms(ctx context.Context) (*ledger.Terms, int32, error) {
 	if head.Terms == "" {
 		return nil, 0, errors.New("the books are empty: no request has been booked yet")
 	}
-	terms, err := ledger.New(termsFrom(b.dir)).Terms(head.Terms)
+	facts, err := b.dir.Booked()
 	if err != nil {
 		return nil, 0, err
 	}
-	facts, err := b.dir.Booked()
+	facts = facts[:min(uint64(len(facts)), head.Facts)]
+	book := ledger.New(termsFrom(b.dir))
+	if err := book.Recall(facts); err != nil {
+		return nil, 0, err
+	}
+	terms, err := book.Terms(head.Terms)
 	if err != nil {
 		return nil, 0, err
 	}
 	closed := int32(0)
 	for _, f := range facts {
-		if f.MonthClosed != nil && f.Number <= head.Facts {
+		if f.MonthClosed != nil {
 			closed = f.MonthClosed.Month
 		}
 	}

@@ -13,18 +13,18 @@ import (
 
 // Trace returns what journal and books hold of a request.
 func (s *server) Trace(ctx context.Context, id string) (admin.Trace, error) {
-	rates, err := ratesOf(s.dir)
-	if err != nil {
-		return admin.Trace{}, err
-	}
-	t, err := settle.Find(ctx, s.store, s.journal.Read, termsFrom(s.dir), rates, id)
+	t, err := settle.Find(ctx, s.store, s.journal.Read, termsFrom(s.dir), s.dir, id)
 	if errors.Is(err, settle.ErrUnknown) {
 		return admin.Trace{}, admin.ErrNotFound
 	}
 	if err != nil {
 		return admin.Trace{}, err
 	}
-	list, err := decisions(t, termsFrom(s.dir), rates)
+	versions, err := settle.Versions(termsFrom(s.dir), s.dir)
+	if err != nil {
+		return admin.Trace{}, err
+	}
+	list, err := decisions(t, versions)
 	if err != nil {
 		return admin.Trace{}, err
 	}

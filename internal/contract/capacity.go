@@ -1,7 +1,6 @@
 package contract
 
 import (
-	"slices"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -94,8 +93,8 @@ func (r StandardRate) Times(num, den int64) StandardRate {
 }
 
 // StandardRateAt returns the standard rate of the fixed fee in force at an
-// instant: the fee over the capacity contracted in its interval, step by step
-// of the ramp. ok is false when there is no fee or no capacity: what a token
+// instant: the fee, less what late delivery abates, over the capacity that is
+// usable in its interval, step by step of the ramp and of what was delivered. ok is false when there is no fee or no capacity: what a token
 // then costs is unknown, not zero. A fraction whose units pass 9.2e12 after
 // reduction is halved until they fit.
 func StandardRateAt(c *alliance.Contract, at time.Time) (r StandardRate, ok bool) {
@@ -104,36 +103,42 @@ func StandardRateAt(c *alliance.Contract, at time.Time) (r StandardRate, ok bool
 		return StandardRate{}, false
 	}
 	units := Capacity(c, fee.From.Time, end(c, fee.Until))
-	if units <= 0 || fee.Amount < 0 {
+	off, err := abated(c, &fee, end(c, fee.Until))
+	if units <= 0 || fee.Amount < 0 || err != nil {
 		return StandardRate{}, false
 	}
-	g := gcd(int64(fee.Amount), units)
-	r = StandardRate{Fee: int64(fee.Amount) / g, Units: units / g, From: fee.From.Time}
+	owed := int64(fee.Amount - off)
+	g := gcd(owed, units)
+	r = StandardRate{Fee: owed / g, Units: units / g, From: fee.From.Time}
 	for r.Units > maxRateUnits {
 		r.Fee, r.Units = (r.Fee+1)/2, (r.Units+1)/2
 	}
 	return r, true
 }
 
-// Capacity returns the capacity contracted in [from, until): chip-seconds
+// Capacity returns the capacity that is usable in [from, until): chip-seconds
 // for take-or-pay, burn units for a throughput reservation (tokens per minute
 // over whole seconds, rounded down once).
 func Capacity(c *alliance.Contract, from, until time.Time) int64 {
-	cuts := []time.Time{from, until}
-	for _, s := range c.Ramp {
-		if s.From.After(from) && s.From.Before(until) {
-			cuts = append(cuts, s.From.Time)
-		}
-	}
-	slices.SortFunc(cuts, time.Time.Compare)
+	return capacity(c, from, until, CapacityAt)
+}
+
+// Contracted returns the capacity contracted in [from, until), delivered or
+// not, in the same units.
+func Contracted(c *alliance.Contract, from, until time.Time) int64 {
+	return capacity(c, from, until, ContractedAt)
+}
+
+func capacity(c *alliance.Contract, from, until time.Time, at func(*alliance.Contract, time.Time) (chips, tokens int64)) int64 {
+	steps := cuts(c, from, until)
 	var total money.Wide
-	for i := range len(cuts) - 1 {
-		chips, tokens := CapacityAt(c, cuts[i])
+	for i := range len(steps) - 1 {
+		chips, tokens := at(c, steps[i])
 		n := chips * 60
-		if c.Shape == alliance.ThroughputReserved {
+		if CountsTokens(c.Shape) {
 			n = tokens
 		}
-		total = total.Add(money.Product(n, int64(cuts[i+1].Sub(cuts[i])/time.Second)))
+		total = total.Add(money.Product(n, int64(steps[i+1].Sub(steps[i])/time.Second)))
 	}
 	units, _, ok := total.FloorDiv(60)
 	if !ok {

@@ -89,21 +89,6 @@ func FeeAt(c *alliance.Contract, at time.Time) (alliance.Fee, bool) {
 	return alliance.Fee{}, false
 }
 
-// CapacityAt returns the capacity contracted at an instant, by the ramp. Both
-// are 0 outside the contract's term and before the first step.
-func CapacityAt(c *alliance.Contract, at time.Time) (chips, tokensPerMinute int64) {
-	if !c.Holds(at) {
-		return 0, 0
-	}
-	var from time.Time
-	for _, s := range c.Ramp {
-		if !s.From.After(at) && !s.From.Before(from) {
-			chips, tokensPerMinute, from = s.Chips, s.TokensPerMinute, s.From.Time
-		}
-	}
-	return chips, tokensPerMinute
-}
-
 // Shortfall returns what is owed on top of spent when the interval ends now:
 // the rest of the floor, never negative.
 func Shortfall(floor, spent money.Amount) money.Amount { return max(0, floor-spent) }

@@ -18,6 +18,8 @@ const (
 	ShareDue     Event = 9  // a month's revenue was shared with the provider
 	ShareOpened  Event = 10 // the cap of a revenue share came into the books
 	PoolBill     Event = 40 // a pool by the chip-second was billed for a month
+	FeeAbated    Event = 30 // capacity was delivered late under a fixed fee
+	AbatedLate   Event = 31 // the same, of a month that is closed
 )
 
 // Class is the class of an account.
@@ -148,6 +150,10 @@ func Legs(c *alliance.Contract, billing alliance.Billing, ev Event) []Leg {
 			return []Leg{{clearing, accrued, AtFee}}
 		case CapacityLost:
 			return []Leg{{unused, clearing, AtRest}}
+		case FeeAbated:
+			return []Leg{{accrued, clearing, AtRest}}
+		case AbatedLate:
+			return []Leg{{accrued, compute, AtRest}}
 		}
 	}
 	return nil

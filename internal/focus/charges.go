@@ -32,6 +32,7 @@ const (
 	usageCharge    = "Usage"
 	purchaseCharge = "Purchase"
 	adjustment     = "Adjustment"
+	creditCharge   = "Credit"
 )
 
 // The values of CommitmentDiscountStatus.
@@ -189,7 +190,7 @@ func (c *charge) covered() error {
 		return fmt.Errorf("capacity used of %s: %w", g.pool, money.ErrRange)
 	}
 	c.quantity = micro
-	if _, from, ok := strings.Cut(g.price, "@"); ok {
+	if from := ledger.FeeInterval(g.price); from != "" {
 		c.fee = from
 	} else if fee, ok := contract.FeeAt(c.contract, c.from); ok {
 		c.fee = fee.From.String()
@@ -248,7 +249,7 @@ func (b *Books) posted(latest *alliance.Alliance, w Window, list *[]charge, uses
 			c.from, c.booked = monthStart(m), c.from
 		}
 		c.until = c.from.AddDate(0, 1, 0)
-		if c.contract != nil && contract.Perishes(c.contract.Shape) && (e.Kind == ledger.Fee || e.Kind == ledger.Unused) {
+		if c.contract != nil && contract.Perishes(c.contract.Shape) && ofFee(e) {
 			k := feeKey{contract: e.Contract, month: c.from}
 			booked[k] = booked[k].add(e)
 			continue
@@ -268,12 +269,21 @@ func (b *Books) posted(latest *alliance.Alliance, w Window, list *[]charge, uses
 	return booked
 }
 
+// ofFee reports whether an entry is part of a month's fixed fee: the fee, what
+// late delivery takes off it while the month is open, and what was not used.
+func ofFee(e *ledger.Entry) bool {
+	return e.Kind == ledger.Fee || e.Kind == ledger.Unused || e.Kind == ledger.LateDelivery && e.Credit.Kind() == clearingKind
+}
+
 func (f *bookedFee) add(e *ledger.Entry) *bookedFee {
 	if f == nil {
 		f = &bookedFee{}
 	}
-	if e.Kind == ledger.Fee {
+	switch e.Kind {
+	case ledger.Fee:
 		return &bookedFee{f.fee + e.Amount, f.unused}
+	case ledger.LateDelivery:
+		return &bookedFee{f.fee - e.Amount, f.unused}
 	}
 	return &bookedFee{f.fee, f.unused + e.Amount}
 }
@@ -293,6 +303,10 @@ func (c *charge) entry(e *ledger.Entry) bool {
 		return true
 	case ledger.Shortfall:
 		c.description = "Shortfall of a floor"
+		return true
+	case ledger.LateDelivery:
+		c.category, c.billed, c.effective = creditCharge, -e.Amount, -e.Amount
+		c.description = "Late-delivery credit"
 		return true
 	case ledger.Difference: // accepted, or an expense that was taken back
 		if e.Credit.Class() == contract.Expense {
@@ -426,11 +440,11 @@ func (p *feePart) amounts() (bought, lost money.Amount, err error) {
 	}
 	alone := *p.c
 	alone.Fees = []alliance.Fee{p.f}
-	before, err := contract.FeesUpTo(&alone, p.from)
+	before, err := contract.FeesOwedUpTo(&alone, p.from)
 	if err != nil {
 		return 0, 0, err
 	}
-	after, err := contract.FeesUpTo(&alone, p.until)
+	after, err := contract.FeesOwedUpTo(&alone, p.until)
 	return after - before, after - before - p.use.cost, err
 }
 

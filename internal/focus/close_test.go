@@ -44,12 +44,20 @@ func creditTerms(hash string) (*alliance.Alliance, error) {
 
 // diary writes a journal, its books and what is made of them, side by side.
 type diary struct {
-	t       *testing.T
-	book    *ledger.Book
-	books   *focus.Books
-	records []record.Record
-	posted  int
-	facts   uint64
+	t        *testing.T
+	terms    func(hash string) (*alliance.Alliance, error)
+	book     *ledger.Book
+	versions *ledger.Book // what books asks for terms
+	books    *focus.Books
+	records  []record.Record
+	posted   int
+	facts    uint64
+}
+
+func newDiary(t *testing.T, terms func(hash string) (*alliance.Alliance, error)) *diary {
+	d := &diary{t: t, terms: terms, book: ledger.New(terms), versions: ledger.New(terms)}
+	d.books = focus.NewBooks(d.versions)
+	return d
 }
 
 func (d *diary) record(at time.Time, r record.Record) uint64 {
@@ -90,7 +98,8 @@ func (d *diary) post(at time.Time) {
 func (d *diary) fact(at time.Time, ev ledger.Event) {
 	d.t.Helper()
 	d.facts++
-	step, err := d.book.PostFact(ledger.Fact{Number: d.facts, After: d.book.Head().Last, At: at.UnixNano(), Event: ev}, ledger.Evidence{Records: func(from uint64) iter.Seq2[record.Record, error] {
+	f := ledger.Fact{Number: d.facts, After: d.book.Head().Last, At: at.UnixNano(), Event: ev}
+	step, err := d.book.PostFact(f, ledger.Evidence{Records: func(from uint64) iter.Seq2[record.Record, error] {
 		return func(yield func(record.Record, error) bool) {
 			for _, r := range d.records[from-1:] {
 				if !yield(r, nil) {
@@ -102,7 +111,30 @@ func (d *diary) fact(at time.Time, ev ledger.Event) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	if err := d.versions.Recall([]ledger.Fact{f}); err != nil {
+		d.t.Fatal(err)
+	}
 	d.batch(&step.Batch)
+}
+
+// latest are the terms of now.
+func (d *diary) latest() *alliance.Alliance {
+	d.t.Helper()
+	t, err := d.versions.Terms("credit")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return t.Alliance()
+}
+
+// owed is what the books owe to providers.
+func (d *diary) owed() (owed money.Amount) {
+	for _, b := range d.book.Balances() {
+		if b.Asset == "USD" && (b.Account.Kind() == "accrued" || b.Account.Kind() == "payable") {
+			owed -= b.Amount
+		}
+	}
+	return owed
 }
 
 func (d *diary) batch(b *ledger.Batch) {
@@ -114,8 +146,7 @@ func (d *diary) batch(b *ledger.Batch) {
 
 func (d *diary) table(w focus.Window) focus.Table {
 	d.t.Helper()
-	a, _ := creditTerms("credit")
-	table, err := d.books.CostAndUsage(a, focus.V14, w)
+	table, err := d.books.CostAndUsage(d.latest(), focus.V14, w)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -127,7 +158,7 @@ func (d *diary) table(w focus.Window) focus.Table {
 // is overdrawn, a fee, an answer that is booked after its month was closed,
 // and suspense that is closed.
 func written(t *testing.T) *diary {
-	d := &diary{t: t, book: ledger.New(creditTerms), books: focus.NewBooks(ledger.New(creditTerms))}
+	d := newDiary(t, creditTerms)
 	d.record(day("2026-01-05"), record.Record{Kind: record.KindStart, Start: &record.Start{Version: "test", Terms: "credit", Node: "n1"}})
 	for i, pool := range []string{"drawn", "used", "own", "drawn", "own"} {
 		at := day("2026-01-10").Add(time.Duration(i) * 7 * time.Hour)
@@ -155,12 +186,7 @@ func TestClosedBooks_EffectiveCostIsBilledCostAndBilledCostIsOwed(t *testing.T) 
 	if faults, err := focus.Identity(&table, true); err != nil || len(faults) > 0 {
 		t.Error(err, faults)
 	}
-	var owed money.Amount
-	for _, b := range d.book.Balances() {
-		if b.Asset == "USD" && (b.Account.Kind() == "accrued" || b.Account.Kind() == "payable") {
-			owed -= b.Amount
-		}
-	}
+	owed := d.owed()
 	if got := sum(t, &table, nil, "BilledCost"); owed == 0 || got.Cmp(focus.AmountDecimal(owed)) != 0 {
 		t.Errorf("rows bill %s, the books owe %s", got, owed)
 	}
@@ -246,7 +272,7 @@ func TestCommitments_OfCreditAndPeriodsOfClosedBooks(t *testing.T) {
 }
 
 func TestInvoices_AddUpToWhatBecamePayable(t *testing.T) {
-	d := &diary{t: t, book: ledger.New(creditTerms), books: focus.NewBooks(ledger.New(creditTerms))}
+	d := newDiary(t, creditTerms)
 	invoice := func(kind ledger.Kind, debit, price, ref string, amount money.Amount) ledger.Entry {
 		e := entry(kind, debit, "lab/liability/payable/azure", "metered", amount)
 		e.Price, e.Ref, e.Period = price, ref, 202601

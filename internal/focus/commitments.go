@@ -112,7 +112,7 @@ func (c *commitment) write(w *writer, a *alliance.Alliance, r retired, at time.T
 	category, benefit, model := "Spend", "Discount", "Discontinuous"
 	if c.capacity {
 		category, benefit, model = "Usage", "Availability", "Continuous"
-		w.set("ContractCommitmentQuantity", Value(NewDecimal(contract.Capacity(k, c.From.Time, c.Until.Time), 0)))
+		w.set("ContractCommitmentQuantity", Value(NewDecimal(contract.Contracted(k, c.From.Time, c.Until.Time), 0)))
 		w.set("ContractCommitmentUnit", Text(capacityUnit(k)))
 		w.set("x_QuantityUsed", Value(NewDecimal(r.micro, 6)))
 	}

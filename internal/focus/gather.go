@@ -114,8 +114,8 @@ type periodKey struct {
 // periodSpan is when the books first and last learnt of a month.
 type periodSpan struct{ created, updated int64 }
 
-// NewBooks returns an empty Books. terms returns the version of the terms that
-// has a hash.
+// NewBooks returns an empty Books. terms returns the versions of the terms; it
+// has recalled all facts of the books.
 func NewBooks(terms *ledger.Book) *Books {
 	return &Books{
 		terms: terms, open: map[uint64]record.Record{}, groups: map[groupKey]*group{},
@@ -142,7 +142,7 @@ func (b *Books) Record(r *record.Record) {
 // line parts one attempt among rows. An entry of a closed month is booked in
 // the first open one; entries finds it by the key that its lines have.
 func (b *Books) line(intent, outcome *record.Record, entries map[ledger.Key]*ledger.Entry) error {
-	t, err := b.terms.Terms(intent.Intent.Terms)
+	t, err := b.terms.TermsAt(intent.Intent.Terms, outcome.Sequence)
 	if err != nil {
 		return err
 	}
@@ -345,7 +345,7 @@ func (b *Books) other(batch *ledger.Batch, i int, fact bool) {
 		if b.suspense.Attempts++; fact { // a fact closes it
 			b.suspense.Attempts -= 2
 		}
-	case ledger.Cost, ledger.Fee, ledger.Unused, ledger.Shortfall, ledger.Forfeiture, ledger.Prepayment, ledger.Overage, ledger.Difference:
+	case ledger.Cost, ledger.Fee, ledger.LateDelivery, ledger.Unused, ledger.Shortfall, ledger.Forfeiture, ledger.Prepayment, ledger.Overage, ledger.Difference:
 		if e.Amount != 0 {
 			b.others = append(b.others, *e)
 		}

@@ -57,7 +57,7 @@ func (c *charge) money(w *writer) {
 	w.set("PricingCurrencyEffectiveCost", Value(AmountDecimal(c.effective)))
 	w.set("BillingCurrency", currency)
 	w.set("PricingCurrency", currency)
-	if c.category == adjustment {
+	if c.adjusts() {
 		w.set("ListCost", Value(AmountDecimal(c.billed)))
 		w.set("ContractedCost", Value(AmountDecimal(c.billed)))
 		return
@@ -70,6 +70,9 @@ func (c *charge) money(w *writer) {
 	w.set("ListCost", Value(list.Mul(quantity)))
 	w.set("ContractedCost", Value(price.Mul(quantity)))
 }
+
+// adjusts reports whether the charge is an amount without a price.
+func (c *charge) adjusts() bool { return c.category == adjustment || c.category == creditCharge }
 
 // pricing returns the quantity priced with its list and contracted price. A
 // token under a fixed fee has the contracted price 0, and the list price 0
@@ -163,7 +166,7 @@ func (c *charge) commitment(w *writer) {
 	if c.status != "" {
 		category = "Committed"
 	}
-	if c.category != adjustment {
+	if !c.adjusts() {
 		w.set("PricingCategory", Text(category))
 	}
 	if c.contract != nil {
@@ -257,7 +260,7 @@ func (c *charge) sku() (sku, price string) {
 func (c *charge) capacity(w *writer) {
 	w.set("ChargeDescription", Text(c.description))
 	w.set("x_Note", Text(c.note))
-	if c.category == adjustment || c.contract == nil {
+	if c.adjusts() || c.contract == nil {
 		return
 	}
 	sku, meter := string(c.contract.ID)+"-capacity", "Reserved Capacity"

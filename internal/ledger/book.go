@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/contract"
 	"github.com/accordo-ai/accordo/internal/exchange"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
@@ -128,7 +129,9 @@ type Book struct {
 	differences map[string]Entry
 
 	// What the posted facts say beyond their entries.
-	closedMonth int32 // YYYYMM, 0 for none
+	closedMonth int32    // YYYYMM, 0 for none
+	firstMonth  int32    // the first that was closed, 0 for none
+	changes     []change // of what contracts mean
 	invoices    []*InvoiceImported
 	billedPools map[poolMonth]bool
 	waived      map[waiver]bool
@@ -137,7 +140,7 @@ type Book struct {
 
 	rates *exchange.Table
 
-	terms map[string]*Terms
+	terms map[termsKey]*Terms
 	flows map[flowKey]*postedFlow
 	slots map[Key]*slot
 	round uint64 // counts calls of Post: a slot of an older round is empty
@@ -188,7 +191,7 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 		differences: map[string]Entry{}, closed: map[uint64]*SuspenseClosed{}, writtenOff: map[uint64]bool{},
 		subjects:    make(map[SubjectKey]subjectCount, len(s.Subjects)),
 		billedPools: map[poolMonth]bool{}, waived: map[waiver]bool{},
-		open: make(map[uint64]OpenIntent, len(s.Open)), terms: map[string]*Terms{},
+		open: make(map[uint64]OpenIntent, len(s.Open)), terms: map[termsKey]*Terms{},
 		flows: map[flowKey]*postedFlow{}, slots: map[Key]*slot{},
 	}
 	for _, v := range s.Balances {
@@ -218,9 +221,11 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 // Head returns how far the books are.
 func (b *Book) Head() Head { return b.head }
 
-// Terms returns the version of the terms that has the hash.
-func (b *Book) Terms(hash string) (*Terms, error) {
-	if t := b.terms[hash]; t != nil {
+// version returns the version of the terms that has the hash, with the first
+// changes of contracts by facts.
+func (b *Book) version(hash string, changes int) (*Terms, error) {
+	k := termsKey{hash, changes}
+	if t := b.terms[k]; t != nil {
 		return t, nil
 	}
 	a, err := b.load(hash)
@@ -233,8 +238,8 @@ func (b *Book) Terms(hash string) (*Terms, error) {
 	if len(b.terms) >= MaxTerms {
 		clear(b.terms)
 	}
-	t := NewTerms(a).With(b.rates)
-	b.terms[hash] = t
+	t := NewTerms(contract.Fold(a, b.changed(changes))).With(b.rates)
+	b.terms[k] = t
 	return t, nil
 }
 

@@ -100,7 +100,7 @@ func (p *factPosting) closeMonth(m *MonthClosed) error {
 	if err != nil {
 		return err
 	}
-	mp := monthPosting{factPosting: p, t: t, month: m.Month, start: monthStart(m.Month), end: monthStart(nextMonth(m.Month))}
+	mp := p.monthOf(t, m.Month)
 	if err := mp.mayClose(); err != nil {
 		return err
 	}
@@ -112,6 +112,9 @@ func (p *factPosting) closeMonth(m *MonthClosed) error {
 	for i := range t.alliance.Contracts {
 		c := &t.alliance.Contracts[i]
 		if err := mp.fee(c, fees); err != nil {
+			return err
+		}
+		if err := mp.abate(c, fees); err != nil {
 			return err
 		}
 		for j := range c.Floors {
@@ -129,6 +132,10 @@ func (p *factPosting) closeMonth(m *MonthClosed) error {
 	}
 	mp.unused(fees)
 	return mp.revalue()
+}
+
+func (p *factPosting) monthOf(t *Terms, month int32) monthPosting {
+	return monthPosting{factPosting: p, t: t, month: month, start: monthStart(month), end: monthStart(nextMonth(month))}
 }
 
 // mayClose refuses a month that has not ended, is closed, follows one that is
@@ -179,12 +186,14 @@ func (p *monthPosting) post(kind Kind, debit, credit AccountID, asset Asset, c s
 	p.entry(Key{Kind: kind, Debit: debit, Credit: credit, Asset: asset, Contract: c}, amount)
 }
 
-// entry adds an entry of the close as it is, unless it moves nothing.
+// entry adds an entry of the close as it is, unless it moves nothing. One
+// about a closed month is booked in the first open one.
 func (p *monthPosting) entry(k Key, amount money.Amount) {
 	if amount == 0 {
 		return
 	}
 	k.Terms, k.Period = p.t.Hash, p.month
+	k = p.b.place(k)
 	p.list = append(p.list, unrounded{Entry{
 		Key: k, Divisor: 1, First: p.b.head.Last, Last: p.b.head.Last, From: p.start.UnixNano(), Until: p.end.UnixNano() - 1, Digest: sha256.Sum256(nil),
 	}, money.WideOf(int64(amount))})

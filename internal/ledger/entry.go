@@ -38,6 +38,8 @@ const (
 	Overage    Kind = 18 // use beyond what was paid ahead
 	Share      Kind = 19 // revenue shared with a provider
 
+	LateDelivery Kind = 30 // what late delivery takes off a fixed fee
+
 	Converted   Kind = 50 // a cost owed in another currency, in the alliance's
 	Revaluation Kind = 51 // debts in another currency at the rate of a month's end
 
@@ -48,9 +50,11 @@ const (
 	Commission   Kind = 64 // what a channel keeps of a sale
 )
 
+// kindNames are the names of the kinds; a number without a name is no kind.
 var kindNames = [...]string{
 	"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening", "invoice", "difference", "fee", "unused", "shortfall", "lapse", "rollover", "forfeiture", "prepayment", "overage", "share",
-	Converted: "converted", Revaluation: "revaluation",
+	LateDelivery: "late_delivery",
+	Converted:    "converted", Revaluation: "revaluation",
 	Subscriber: "subscriber", Grant: "grant", Included: "included", Subscription: "subscription", Commission: "commission",
 }
 

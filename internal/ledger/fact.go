@@ -31,6 +31,7 @@ type Event struct {
 	ShortfallWaived  *ShortfallWaived  `json:"shortfall_waived,omitempty"`
 	MonthClosed      *MonthClosed      `json:"month_closed,omitempty"`
 	ExchangeRate     *exchange.Quote   `json:"exchange_rate,omitempty"`
+	Delivered        *Delivered        `json:"delivered,omitempty"`
 }
 
 // The ways in which suspense is closed.
@@ -94,6 +95,9 @@ func (e *Event) Check() error {
 	}
 	if e.DifferenceClosed != nil {
 		set, err = set+1, e.DifferenceClosed.check()
+	}
+	if e.Delivered != nil {
+		set, err = set+1, e.Delivered.check()
 	}
 	if set != 1 {
 		return refuse("a fact says one thing")

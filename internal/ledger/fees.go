@@ -42,6 +42,29 @@ func (p *monthPosting) fee(c *alliance.Contract, fees map[AccountID]money.Amount
 	if err != nil {
 		return err
 	}
+	parts, err := p.overPools(c, until-before)
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
+		for _, leg := range legs {
+			debit := p.of(leg.Debit, c, part.pool)
+			fees[debit] += part.amount
+			p.post(Fee, debit, p.of(leg.Credit, c, part.pool), p.currency(), string(c.ID), part.amount)
+		}
+	}
+	return nil
+}
+
+// poolPart is what one pool gets of an amount.
+type poolPart struct {
+	pool   string
+	amount money.Amount
+}
+
+// overPools parts an amount over the contract's pools by their size; the last
+// takes what rounding leaves. A contract without pools takes it itself.
+func (p *monthPosting) overPools(c *alliance.Contract, amount money.Amount) ([]poolPart, error) {
 	names, sizes, total := []string{}, []int64{}, int64(0)
 	for i := range p.t.alliance.Pools {
 		if pool := &p.t.alliance.Pools[i]; pool.Contract == c.ID {
@@ -52,24 +75,20 @@ func (p *monthPosting) fee(c *alliance.Contract, fees map[AccountID]money.Amount
 	if total == 0 {
 		names, sizes, total = []string{string(c.ID)}, []int64{1}, 1
 	}
-	rest := until - before
+	list, rest := make([]poolPart, len(names)), amount
 	for i, name := range names {
 		part := rest
 		if i < len(names)-1 {
-			q, _, ok := money.Product(int64(until-before), sizes[i]).FloorDiv(total)
+			q, _, ok := money.Product(int64(amount), sizes[i]).FloorDiv(total)
 			if !ok {
-				return money.ErrRange
+				return nil, money.ErrRange
 			}
 			part = money.Amount(q)
 		}
 		rest -= part
-		for _, leg := range legs {
-			debit := p.of(leg.Debit, c, name)
-			fees[debit] += part
-			p.post(Fee, debit, p.of(leg.Credit, c, name), p.currency(), string(c.ID), part)
-		}
+		list[i] = poolPart{name, part}
 	}
-	return nil
+	return list, nil
 }
 
 // unused turns what is left on every clearing account into expense, so that

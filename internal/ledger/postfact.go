@@ -55,6 +55,7 @@ func (b *Book) Recall(facts []Fact) error {
 }
 
 func (b *Book) recall(f *Fact) {
+	b.change(f)
 	switch {
 	case f.SuspenseClosed != nil:
 		b.closed[f.SuspenseClosed.Outcome] = f.SuspenseClosed
@@ -65,6 +66,9 @@ func (b *Book) recall(f *Fact) {
 	case f.ShortfallWaived != nil:
 		b.waived[waiver{f.ShortfallWaived.Contract, f.ShortfallWaived.From}] = true
 	case f.MonthClosed != nil:
+		if b.closedMonth == 0 {
+			b.firstMonth = f.MonthClosed.Month
+		}
 		b.closedMonth = f.MonthClosed.Month
 		clear(b.flows) // requests of the month are booked in the next one now
 	case f.InvoiceImported != nil:
@@ -130,6 +134,8 @@ func (p *factPosting) event() error {
 		return p.closeMonth(ev.MonthClosed)
 	case ev.ExchangeRate != nil:
 		return p.quote(ev.ExchangeRate)
+	case ev.Delivered != nil:
+		return p.deliver(ev.Delivered)
 	}
 	return refuse("this version does not know the event")
 }
@@ -151,7 +157,7 @@ func (p *factPosting) closeSuspense(s *SuspenseClosed) error {
 	if in == nil || outcome.Outcome == nil || outcome.Outcome.Intent != s.Intent || in.Attempt != s.Attempt {
 		return refuse("records %d and %d are not intent and outcome of attempt %s", s.Intent, s.Outcome, s.Attempt)
 	}
-	t, err := p.b.Terms(in.Terms)
+	t, err := p.b.TermsAt(in.Terms, s.Outcome)
 	if err != nil {
 		return err
 	}

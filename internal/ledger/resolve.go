@@ -144,7 +144,7 @@ func (r *resolver) leg(leg contract.Leg, rates alliance.Rates) {
 		if !ok {
 			return
 		}
-		r.add(Key{Kind: Cost, Debit: ref(leg.Debit), Credit: ref(leg.Credit), Asset: r.currency(), Price: id + "@" + fee.From.String(), Contract: id},
+		r.add(Key{Kind: Cost, Debit: ref(leg.Debit), Credit: ref(leg.Credit), Asset: r.currency(), Price: standardPrice(r.contract, fee.From), Contract: id},
 			rule{basis: byStandard, divisor: std.Divisor(), std: std, shape: r.contract.Shape, model: r.poolModel()})
 	case contract.AtUse:
 		r.add(Key{Kind: Capacity, Debit: ref(leg.Debit), Credit: ref(leg.Credit), Asset: Asset(contract.Units(r.contract.Shape) + "(" + string(r.pool.ID) + ")"), Contract: id},

@@ -149,6 +149,9 @@ func (r *Router) indexBoundaries() {
 		for j := range c.Ramp {
 			add(c.Ramp[j].From)
 		}
+		for j := range c.Delivered {
+			add(c.Delivered[j].From)
+		}
 	}
 	slices.SortFunc(b, time.Time.Compare)
 	r.boundaries = slices.CompactFunc(b, time.Time.Equal)
@@ -189,8 +192,8 @@ func (r *Router) refresh(now time.Time) {
 }
 
 // setCapacity works out what the pool can serve in a window: what the terms
-// give it, scaled down where the contract's ramp has not yet delivered what
-// its pools add up to.
+// give it, scaled down where what the contract's ramp has delivered is less than its
+// pools add up to.
 func (p *pool) setCapacity(now time.Time, window, chips, tokens int64) {
 	t := p.terms
 	perSecond := float64(t.Chips) * contract.UseDivisor

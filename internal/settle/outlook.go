@@ -27,7 +27,11 @@ type Outlook struct {
 	// first month in the books, FeesSinceStart since the contract's start.
 	FeesAccrued    money.Amount `json:"fees_accrued"`
 	FeesSinceStart money.Amount `json:"fees_since_contract_start"`
-	Dates          []NextDate   `json:"dates"`
+	// FeesAbated is what late delivery takes off them.
+	FeesAbated money.Amount `json:"fees_abated,omitempty"`
+	// Capacity is what is contracted and can be used by the ramp, if there is one.
+	Capacity *CapacityOutlook `json:"capacity,omitempty"`
+	Dates    []NextDate       `json:"dates"`
 }
 
 // IntervalOutlook is the burn-down of one interval.
@@ -70,6 +74,9 @@ func MakeOutlook(ctx context.Context, books Reader, t *ledger.Terms, id string, 
 	c := &a.Contracts[i]
 	o := &Outlook{Contract: c.ID, Title: c.Title, Provider: c.Provider, Shape: c.Shape, Says: contract.Says(c.Shape), At: at.UTC(), Dates: []NextDate{}}
 	if err := o.fees(ctx, books, string(a.Operator), c, at); err != nil {
+		return nil, err
+	}
+	if err := o.delivered(c, at); err != nil {
 		return nil, err
 	}
 	if f, ok := contract.FloorAt(c, at); ok && contract.HasFloor(c.Shape) {
@@ -210,6 +217,12 @@ func WriteOutlook(w io.Writer, o *Outlook, currency string) error {
 		if o.FeesSinceStart > 0 {
 			line("fees accrued since the first month in the books", o.FeesAccrued)
 			line("fees since the contract's start", o.FeesSinceStart)
+		}
+		if o.FeesAbated > 0 {
+			line("less for late delivery", o.FeesAbated)
+		}
+		if v := o.Capacity; v != nil && v.Usable < v.Contracted {
+			line("delivered", fmt.Sprintf("%d of %d %s", v.Usable, v.Contracted, v.Unit))
 		}
 	})
 	if err != nil || len(o.Dates) == 0 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/contract"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
@@ -417,6 +418,13 @@ func (s *Settler) Spent(t *ledger.Terms, id alliance.ContractID, at time.Time) m
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.book.Spent(t, id, at)
+}
+
+// Changes returns what the facts that are posted change of contracts.
+func (s *Settler) Changes() []contract.Change {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.book.Changes()
 }
 
 // Burns returns how every contract of the terms stands at an instant.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/accordo-ai/accordo/internal/exchange"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/record"
 )
@@ -42,12 +41,29 @@ type Attempt struct {
 // ErrUnknown reports a request that neither the journal nor the books know.
 var ErrUnknown = errors.New("no such request")
 
+// Versions returns books without entries that know the versions of the terms
+// and what the facts change of them. facts is nil where there are none.
+func Versions(terms TermsFunc, facts Facts) (*ledger.Book, error) {
+	cache := ledger.New(terms)
+	if facts == nil {
+		return cache, nil
+	}
+	list, err := facts.Booked()
+	if err != nil {
+		return nil, err
+	}
+	return cache, cache.Recall(list)
+}
+
 // Find returns the trace of a request by its x-request-id: every attempt with
-// its decision, its outcome, its exact line and the entries that hold it. rates
-// are all that the facts of the books state; nil: none.
-func Find(ctx context.Context, books Reader, records Records, terms TermsFunc, rates *exchange.Table, request string) (*Trace, error) {
-	f := finder{ctx: ctx, books: books, records: records, cache: ledger.New(terms), trace: &Trace{Request: request}, intents: map[uint64]int{}}
-	f.cache.Know(rates)
+// its decision, its outcome, its exact line and the entries that hold it.
+// facts is nil where there are none.
+func Find(ctx context.Context, books Reader, records Records, terms TermsFunc, facts Facts, request string) (*Trace, error) {
+	cache, err := Versions(terms, facts)
+	if err != nil {
+		return nil, err
+	}
+	f := finder{ctx: ctx, books: books, records: records, cache: cache, trace: &Trace{Request: request}, intents: map[uint64]int{}}
 	head, err := books.Head(ctx)
 	if err != nil {
 		return nil, err
@@ -156,7 +172,7 @@ func (f *finder) located(l ledger.Located) error {
 
 func (f *finder) line(i int, out record.Record) error {
 	a := &f.trace.Attempts[i]
-	t, err := f.cache.Terms(a.Intent.Intent.Terms)
+	t, err := f.cache.TermsAt(a.Intent.Intent.Terms, out.Sequence)
 	if err != nil {
 		return err
 	}
@@ -213,8 +229,12 @@ func (f *finder) tail(from uint64) error {
 
 // Lines returns the lines of one stored entry, recomputed from the journal:
 // the way from a total down to its requests. It fails when they do not come
-// to what the entry says.
-func Lines(ctx context.Context, books Reader, records Records, terms TermsFunc, rates *exchange.Table, e *ledger.Entry) ([]ledger.Line, error) {
+// to what the entry says. facts is nil where there are none.
+func Lines(ctx context.Context, books Reader, records Records, terms TermsFunc, facts Facts, e *ledger.Entry) ([]ledger.Line, error) {
+	cache, err := Versions(terms, facts)
+	if err != nil {
+		return nil, err
+	}
 	var outcomes []record.Record
 	needed := map[uint64]*record.Record{}
 	low := e.First
@@ -246,8 +266,6 @@ func Lines(ctx context.Context, books Reader, records Records, terms TermsFunc, 
 	if err != nil {
 		return nil, err
 	}
-	cache := ledger.New(terms)
-	cache.Know(rates)
 	lines, err := matching(outcomes, needed, lefts, cache, e)
 	if err != nil {
 		return nil, errors.Join(err, ctx.Err())
@@ -265,7 +283,7 @@ func matching(outcomes []record.Record, intents map[uint64]*record.Record, lefts
 			continue
 		}
 		intents[intent.Sequence] = nil // a second outcome posts nothing
-		t, err := cache.Terms(intent.Intent.Terms)
+		t, err := cache.TermsAt(intent.Intent.Terms, outcomes[i].Sequence)
 		if err != nil {
 			return nil, err
 		}

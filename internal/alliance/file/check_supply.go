@@ -46,6 +46,7 @@ func (c *checker) contracts() {
 		}
 		c.ramp(k)
 		c.own(k)
+		c.lateDelivery(k)
 		c.rollover(k)
 		c.revenueShare(k)
 	}

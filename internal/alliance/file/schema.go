@@ -71,6 +71,7 @@ func rules() map[string]rule {
 		"RevenueShare.base": oneOf(alliance.ShareOfSales, alliance.ShareOfWholesale, alliance.ShareOfAll),
 		"RevenueShare.of":   {oneOf: []string{alliance.GrossOfCommission, alliance.NetOfCommission}},
 		"RampStep.from":     req, "RampStep.claim": opt(claim),
+		"LateDelivery.abates": oneOf(alliance.AbatesFees, alliance.AbatesNothing), "LateDelivery.claim": opt(claim),
 
 		"Chip.id": req, "Chip.name": req, "Chip.vendor": ref(party), "Chip.claim": opt(claim),
 		"ChipThroughput.workload": req, "ChipThroughput.output_tokens_per_second": req, "ChipThroughput.claim": opt(claim),
