@@ -153,11 +153,13 @@ type Request struct {
 // Contract is a contract with what was burnt of it, in micro-units of the
 // currency from the books.
 type Contract struct {
-	ID         string        `json:"id"`
-	Title      string        `json:"title"`
-	Party      string        `json:"party"`    // id of the provider
-	Provider   string        `json:"provider"` // its name
-	Shape      string        `json:"shape"`
+	ID       string `json:"id"`
+	Title    string `json:"title"`
+	Party    string `json:"party"`    // id of the provider
+	Provider string `json:"provider"` // its name
+	Shape    string `json:"shape"`
+	// Currency is that of its figures; BurntTotal is in the alliance's.
+	Currency   string        `json:"currency"`
 	From       alliance.Date `json:"from"`
 	Until      alliance.Date `json:"until"`
 	Headline   *money.Amount `json:"headline,omitempty"`

@@ -183,9 +183,9 @@ func writeContracts(w io.Writer, list []admin.Contract, currency string) error {
 		promised, burnt := "nothing", "-"
 		switch {
 		case c.Floor > 0:
-			promised, burnt = c.Floor.String()+" "+currency+" to spend", c.Burnt.String()+" "+currency
+			promised, burnt = c.Floor.String()+" "+c.Currency+" to spend", c.Burnt.String()+" "+c.Currency
 		case c.Fee > 0:
-			promised, burnt = c.Fee.String()+" "+currency+" fee", capacityUsed(c)
+			promised, burnt = c.Fee.String()+" "+c.Currency+" fee", capacityUsed(c)
 		}
 		if c.Assumption {
 			promised += " (assumed)"

@@ -33,5 +33,5 @@ func Outlook(ctx context.Context, w io.Writer, data, id, at string, now time.Tim
 	if err != nil {
 		return err
 	}
-	return show(w, asJSON, o, func(w io.Writer) error { return settle.WriteOutlook(w, o, string(terms.Alliance().Currency)) })
+	return show(w, asJSON, o, func(w io.Writer) error { return settle.WriteOutlook(w, o) })
 }

@@ -158,7 +158,7 @@ func contractViews(a *alliance.Alliance, burns []ledger.Burn, now time.Time) []a
 	for _, b := range burns {
 		c := a.Contract(b.Contract)
 		v := admin.Contract{
-			ID: string(c.ID), Title: c.Title, Party: string(c.Provider), Provider: string(c.Provider), Shape: string(c.Shape), From: c.From, Until: c.Until,
+			ID: string(c.ID), Title: c.Title, Party: string(c.Provider), Provider: string(c.Provider), Shape: string(c.Shape), Currency: string(a.CurrencyOf(c)), From: c.From, Until: c.Until,
 			ShapeSays: contract.Says(c.Shape), Headline: c.Headline, BurntTotal: b.Cost, FeesAccrued: b.FeesAccrued, FeesSinceStart: b.FeesSinceStart, Capacity: b.Capacity, Floors: b.Floors,
 		}
 		if p := a.Party(c.Provider); p != nil {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 
@@ -27,8 +28,9 @@ type contractView struct {
 }
 
 func viewContract(k admin.Contract, now time.Time, currency string) contractView {
+	k.Currency = cmp.Or(k.Currency, currency)
 	v := contractView{Contract: k, Begun: !now.Before(k.From.Time), Ended: !k.Until.IsZero() && !now.Before(k.Until.Time)}
-	v.Life = newLifeChart(&k, now, currency)
+	v.Life = newLifeChart(&k, now, k.Currency)
 	if length := k.IntervalUntil.Sub(k.IntervalFrom.Time); !k.IntervalUntil.IsZero() && length > 0 {
 		v.PacePPM = share(int64(now.Sub(k.IntervalFrom.Time)/time.Second), int64(length/time.Second))
 	}

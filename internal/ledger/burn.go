@@ -16,8 +16,9 @@ type Burn struct {
 	Title    string              `json:"title"`
 	Provider alliance.PartyID    `json:"provider"`
 	Shape    alliance.Shape      `json:"shape"`
+	Currency money.Currency      `json:"currency"` // of all but Cost
 	// Cost is what served requests cost on the contract's pools, in
-	// micro-units of the currency: at the price, or at the standard rate of
+	// micro-units of the alliance's currency: at the price, or at the standard rate of
 	// fixed capacity.
 	Cost money.Amount `json:"cost"`
 	// Floors are the intervals of a spend floor, in order.
@@ -74,7 +75,7 @@ func (b *Book) Burns(t *Terms, at time.Time) []Burn {
 	}
 	for i := range t.alliance.Contracts {
 		c := &t.alliance.Contracts[i]
-		burn := Burn{Contract: c.ID, Title: c.Title, Provider: c.Provider, Shape: c.Shape}
+		burn := Burn{Contract: c.ID, Title: c.Title, Provider: c.Provider, Shape: c.Shape, Currency: t.alliance.CurrencyOf(c)}
 		for _, f := range c.Floors {
 			used := b.used(t, c, f)
 			burn.Floors = append(burn.Floors, FloorBurn{From: f.From, Until: f.Until, Floor: f.Amount, Used: used, Open: f.Amount - used, Current: f.Holds(at)})

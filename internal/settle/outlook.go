@@ -19,6 +19,7 @@ type Outlook struct {
 	Title    string              `json:"title"`
 	Provider alliance.PartyID    `json:"provider"`
 	Shape    alliance.Shape      `json:"shape"`
+	Currency money.Currency      `json:"currency"` // of all its amounts
 	Says     string              `json:"says"`
 	At       time.Time           `json:"at"`
 	// Interval is the floor's or the credit's interval in force, if any.
@@ -72,7 +73,7 @@ func MakeOutlook(ctx context.Context, books Reader, t *ledger.Terms, id string, 
 		return nil, fmt.Errorf("there is no contract %s in the terms: accordo contracts lists them", id)
 	}
 	c := &a.Contracts[i]
-	o := &Outlook{Contract: c.ID, Title: c.Title, Provider: c.Provider, Shape: c.Shape, Says: contract.Says(c.Shape), At: at.UTC(), Dates: []NextDate{}}
+	o := &Outlook{Contract: c.ID, Title: c.Title, Provider: c.Provider, Shape: c.Shape, Currency: a.CurrencyOf(c), Says: contract.Says(c.Shape), At: at.UTC(), Dates: []NextDate{}}
 	if err := o.fees(ctx, books, string(a.Operator), c, at); err != nil {
 		return nil, err
 	}
@@ -203,8 +204,8 @@ func (o *Outlook) credits(ctx context.Context, books Reader, operator string, c 
 }
 
 // WriteOutlook writes an outlook for people.
-func WriteOutlook(w io.Writer, o *Outlook, currency string) error {
-	fmt.Fprintf(w, "%s: %s, with %s\n%s\nat %s, in %s\n\n", o.Contract, o.Title, o.Provider, o.Says, o.At.Format(time.RFC3339), currency)
+func WriteOutlook(w io.Writer, o *Outlook) error {
+	fmt.Fprintf(w, "%s: %s, with %s\n%s\nat %s, in %s\n\n", o.Contract, o.Title, o.Provider, o.Says, o.At.Format(time.RFC3339), o.Currency)
 	err := table(w, func(line func(...any)) {
 		if v := o.Interval; v != nil {
 			line("interval", v.From.String()+" to "+v.Until.String())

@@ -78,7 +78,7 @@ func TestOutlook_FollowsThePaceAtAnyInstant(t *testing.T) {
 		if len(o.Dates) != 3 || o.Dates[0].On != date(200) || o.Dates[1].Cost != o.Interval.Open {
 			t.Errorf("dates %+v", o.Dates)
 		}
-		if err := settle.WriteOutlook(io.Discard, o, "USD"); err != nil {
+		if err := settle.WriteOutlook(io.Discard, o); err != nil {
 			t.Fatal(err)
 		}
 	}

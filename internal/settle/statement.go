@@ -1,6 +1,7 @@
 package settle
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -34,6 +35,7 @@ type Movement struct {
 // StatementAccount is one account of a statement.
 type StatementAccount struct {
 	Account   ledger.AccountID `json:"account"`
+	Currency  ledger.Asset     `json:"currency"` // of all its amounts
 	Opening   money.Amount     `json:"opening"`
 	Movements []Movement       `json:"movements"`
 	Closing   money.Amount     `json:"closing"`
@@ -53,11 +55,20 @@ type Statement struct {
 	Notice   string `json:"notice,omitempty"`
 	// Simulated says that a pool of the terms answers by a stand-in, or that
 	// the traffic itself was simulated; SimulatedSays is why, for people.
-	Simulated     bool               `json:"simulated"`
-	SimulatedSays string             `json:"simulated_says,omitempty"`
-	Opening       money.Amount       `json:"opening"`
-	Closing       money.Amount       `json:"closing"`
-	Accounts      []StatementAccount `json:"accounts"`
+	Simulated     bool   `json:"simulated"`
+	SimulatedSays string `json:"simulated_says,omitempty"`
+	// Opening and Closing add up the accounts in Currency, and no others.
+	Opening  money.Amount       `json:"opening"`
+	Closing  money.Amount       `json:"closing"`
+	Totals   []StatementTotal   `json:"totals"` // one a currency: they are never added
+	Accounts []StatementAccount `json:"accounts"`
+}
+
+// StatementTotal adds up the accounts of a statement in one currency.
+type StatementTotal struct {
+	Currency ledger.Asset `json:"currency"`
+	Opening  money.Amount `json:"opening"`
+	Closing  money.Amount `json:"closing"`
 }
 
 // ErrNoParty reports a party that the terms do not have.
@@ -80,6 +91,10 @@ func MakeStatement(ctx context.Context, books Reader, t *ledger.Terms, party str
 		s.Simulated, s.SimulatedSays = true, "stand-ins answer for pools of these terms"
 	}
 	periods, err := books.Periods(ctx, s.Operator+"/")
+	if err != nil {
+		return nil, err
+	}
+	assets, err := assetsOf(ctx, books)
 	if err != nil {
 		return nil, err
 	}
@@ -111,10 +126,41 @@ func MakeStatement(ctx context.Context, books Reader, t *ledger.Terms, party str
 		if opening == 0 && len(list) == 0 {
 			continue
 		}
-		s.Accounts = append(s.Accounts, StatementAccount{Account: account, Opening: opening, Movements: list, Closing: opening + moved})
-		s.Opening, s.Closing = s.Opening+opening, s.Closing+opening+moved
+		s.Accounts = append(s.Accounts, StatementAccount{Account: account, Currency: assets[account], Opening: opening, Movements: list, Closing: opening + moved})
 	}
+	s.total()
 	return s, nil
+}
+
+// assetsOf returns what each account counts.
+func assetsOf(ctx context.Context, books Reader) (map[ledger.AccountID]ledger.Asset, error) {
+	balances, err := books.Balances(ctx)
+	if err != nil {
+		return nil, err
+	}
+	assets := make(map[ledger.AccountID]ledger.Asset, len(balances))
+	for _, b := range balances {
+		assets[b.Account] = b.Asset
+	}
+	return assets, nil
+}
+
+// total adds up the accounts by currency: the statement's own first, the
+// others by name.
+func (s *Statement) total() {
+	s.Totals = []StatementTotal{{Currency: ledger.Asset(s.Currency)}}
+	for i := range s.Accounts {
+		a := &s.Accounts[i]
+		at := slices.IndexFunc(s.Totals, func(t StatementTotal) bool { return t.Currency == a.Currency })
+		if at < 0 {
+			at = len(s.Totals)
+			s.Totals = append(s.Totals, StatementTotal{Currency: a.Currency})
+		}
+		s.Totals[at].Opening += a.Opening
+		s.Totals[at].Closing += a.Closing
+	}
+	s.Opening, s.Closing = s.Totals[0].Opening, s.Totals[0].Closing
+	slices.SortFunc(s.Totals[1:], func(x, y StatementTotal) int { return cmp.Compare(x.Currency, y.Currency) })
 }
 
 // between reports whether an account stands between the operator and somebody
@@ -159,7 +205,7 @@ func refsOf(a *alliance.Alliance, party string) (owns map[string]bool, name stri
 // amount with the other sign.
 func (s *Statement) Mirror() *Statement {
 	m := *s
-	m.Mirrored, m.Opening, m.Closing = !s.Mirrored, -s.Opening, -s.Closing
+	m.Mirrored = !s.Mirrored
 	m.Accounts = slices.Clone(s.Accounts)
 	for i := range m.Accounts {
 		a := &m.Accounts[i]
@@ -168,6 +214,7 @@ func (s *Statement) Mirror() *Statement {
 			a.Movements[j].Amount = -a.Movements[j].Amount
 		}
 	}
+	m.total()
 	return &m
 }
 
@@ -187,19 +234,21 @@ func WriteStatement(w io.Writer, s *Statement) error {
 	if s.Mirrored {
 		debtor, creditor = creditor, debtor
 	}
-	fmt.Fprintf(w, "STATEMENT of %s with %s, %04d-%02d (%s), in %s\nabove zero: %s owes %s; below zero: the other way round\n\n", s.Name, s.Operator, s.Month/100, s.Month%100, state, s.Currency, debtor, creditor)
+	fmt.Fprintf(w, "STATEMENT of %s with %s, %04d-%02d (%s)\nabove zero: %s owes %s; below zero: the other way round\n\n", s.Name, s.Operator, s.Month/100, s.Month%100, state, debtor, creditor)
 	err := table(w, func(line func(...any)) {
-		line("ACCOUNT, MOVEMENT", "AGAINST", "CONTRACT", "PRICE", "TOKENS", "ENTRIES", "BATCHES", "AMOUNT")
+		line("ACCOUNT, MOVEMENT", "AGAINST", "CONTRACT", "PRICE", "TOKENS", "ENTRIES", "BATCHES", "AMOUNT", "IN")
 		for i := range s.Accounts {
 			a := &s.Accounts[i]
-			line(a.Account, "", "", "", "", "", "brought forward", a.Opening)
+			line(a.Account, "", "", "", "", "", "brought forward", a.Opening, a.Currency)
 			for j := range a.Movements {
 				m := &a.Movements[j]
-				line("  "+m.Kind.String(), m.Contra, m.Contract, m.Price, m.Tokens, m.Entries, fmt.Sprintf("%d-%d", m.First, m.Last), m.Amount)
+				line("  "+m.Kind.String(), m.Contra, m.Contract, m.Price, m.Tokens, m.Entries, fmt.Sprintf("%d-%d", m.First, m.Last), m.Amount, a.Currency)
 			}
-			line("", "", "", "", "", "", "carried forward", a.Closing)
+			line("", "", "", "", "", "", "carried forward", a.Closing, a.Currency)
 		}
-		line("TOTAL", "", "", "", "", "", "", s.Closing)
+		for _, t := range s.Totals {
+			line("TOTAL", "", "", "", "", "", "", t.Closing, t.Currency)
+		}
 	})
 	if err != nil {
 		return err
@@ -216,7 +265,7 @@ func WriteStatementCSV(w io.Writer, s *Statement) error {
 	for i := range s.Accounts {
 		a := &s.Accounts[i]
 		row := func(what string, m *Movement, amount money.Amount) {
-			cells := []string{s.Operator, s.Party, strconv.Itoa(int(s.Month)), strconv.FormatBool(s.Mirrored), string(a.Account), what, "", "", "", "", "", "", "", amount.String(), s.Currency, strconv.FormatBool(s.Simulated)}
+			cells := []string{s.Operator, s.Party, strconv.Itoa(int(s.Month)), strconv.FormatBool(s.Mirrored), string(a.Account), what, "", "", "", "", "", "", "", amount.String(), string(a.Currency), strconv.FormatBool(s.Simulated)}
 			if m != nil {
 				copy(cells[6:], []string{string(m.Contra), m.Contract, m.Price, strconv.FormatInt(m.Tokens, 10), strconv.FormatInt(m.Entries, 10), strconv.FormatUint(m.First, 10), strconv.FormatUint(m.Last, 10)})
 			}
