@@ -48,6 +48,16 @@ func (b *books) Close() {
 	_ = b.dir.Close()
 }
 
+// now is the instant that an answer speaks of: the clock's, or that of the
+// last batch where the books are ahead of it, as a play's may be.
+func (b *books) now(ctx context.Context, clock time.Time) (time.Time, error) {
+	head, err := b.store.Head(ctx)
+	if at := time.Unix(0, head.At).UTC(); err == nil && at.After(clock) {
+		return at, nil
+	}
+	return clock, err
+}
+
 func (b *books) records(from uint64) iter.Seq2[record.Record, error] {
 	return journal.Read(b.dir.Journal(), from)
 }

@@ -94,11 +94,7 @@ func ExportFocus(ctx context.Context, w io.Writer, data string, o FocusOrder) er
 			return err
 		}
 	}
-	window, err := o.window()
-	if err != nil {
-		return err
-	}
-	result, err := o.export(ctx, data, dataset, version, window)
+	result, err := o.export(ctx, data, dataset, version)
 	if err != nil {
 		return err
 	}
@@ -137,12 +133,22 @@ func (o *FocusOrder) window() (focus.Window, error) {
 	return w, nil
 }
 
-func (o *FocusOrder) export(ctx context.Context, data string, d focus.Dataset, v focus.Version, w focus.Window) (*exported, error) {
+func (o *FocusOrder) export(ctx context.Context, data string, d focus.Dataset, v focus.Version) (*exported, error) {
+	if _, err := o.window(); err != nil {
+		return nil, err
+	}
 	b, err := openReading(ctx, data)
 	if err != nil {
 		return nil, err
 	}
 	defer b.Close()
+	if o.Now, err = b.now(ctx, o.Now); err != nil {
+		return nil, err
+	}
+	w, err := o.window()
+	if err != nil {
+		return nil, err
+	}
 	terms, closed, err := b.lastTerms(ctx)
 	if err != nil {
 		return nil, err

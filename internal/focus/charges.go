@@ -389,8 +389,9 @@ func feeFrom(c *alliance.Contract, at time.Time) string {
 }
 
 // fees makes, for each month of each fixed fee, a purchase and what of it was
-// not used: as booked where the books have closed the month, else what has
-// accrued. A booked month belongs to the window that holds its beginning.
+// not used: as booked where the books have closed the month and the window
+// holds all of it, else what has accrued, so that a window that cuts a month
+// has as much fee as it has use.
 func fees(a *alliance.Alliance, w Window, uses map[feeKey]capacityUse, booked map[feeKey]*bookedFee, list *[]charge) error {
 	done := map[feeKey]bool{}
 	for i := range a.Contracts {
@@ -404,11 +405,11 @@ func fees(a *alliance.Alliance, w Window, uses map[feeKey]capacityUse, booked ma
 				next := earlier(month(from).AddDate(0, 1, 0), end)
 				k := feeKey{contract: string(c.ID), month: month(from)}
 				p := feePart{a: a, c: c, f: f, from: from, until: earlier(next, w.Until), use: uses[feeKey{string(c.ID), f.From.String(), month(from)}]}
-				if p.booked = booked[k]; p.booked != nil {
-					p.until = next
+				if whole := !month(from).Before(w.From) && !month(from).AddDate(0, 1, 0).After(w.Until); whole {
+					p.booked = booked[k]
 				}
 				// Of a booked month one part stands for all.
-				if p.booked == nil || !done[k] && from.Equal(later(f.From.Time, month(from))) {
+				if p.booked == nil || !done[k] {
 					done[k] = true
 					two, err := p.charges()
 					if err != nil {

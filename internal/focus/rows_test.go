@@ -382,14 +382,25 @@ func TestClose_WhatIsBookedStandsForWhatAccrues(t *testing.T) {
 			t.Errorf("%s: %s, want %s", row.name, got, row.want)
 		}
 	}
-	// A window within the month does not hold the fee of the whole month.
+	// A window that cuts the month holds as much of the fee as has accrued in it.
 	late := focus.Window{From: day("2026-07-10"), Until: day("2026-08-01"), AsOf: day("2027-01-01")}
 	rest, err := books.CostAndUsage(latest, focus.V14, late)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := sum(t, &rest, map[string]string{"CommitmentDiscountId": "rack"}, "BilledCost"); got.Cmp(focus.Decimal{}) != 0 {
-		t.Errorf("the rest of the month bills %s", got)
+	rack := map[string]string{"CommitmentDiscountId": "rack"}
+	accrued, err := contract.FeesUpTo(latest.Contract("rack"), late.Until)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := contract.FeesUpTo(latest.Contract("rack"), late.From)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, column := range []string{"BilledCost", "EffectiveCost"} {
+		if got := sum(t, &rest, rack, column); got.Cmp(focus.AmountDecimal(accrued-before)) != 0 {
+			t.Errorf("%s of the rest of the month is %s, want %s", column, got, accrued-before)
+		}
 	}
 }
 
