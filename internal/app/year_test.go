@@ -1,0 +1,381 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/settle"
+)
+
+// A year of traffic through the live decision and ledger code, closed month by
+// month. Whatever the terms hold, the same must be true of the books at every
+// close, of the invoices that reconcile, and of all parties' statements.
+func TestYear(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		o      SimulateOrder
+		short  int64 // requests a day with -short
+		served int64 // at least
+	}{
+		{"the built-in example", SimulateOrder{From: "2026-01", Months: 12, RequestsPerDay: 70, Seed: 2026}, 12, 20_000},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			o := row.o
+			if testing.Short() {
+				o.RequestsPerDay, row.served = row.short, row.served*row.short/o.RequestsPerDay
+			}
+			y := &year{t: t, closed: map[ledger.PeriodBalance]bool{}}
+			o.OnClose = y.atClose
+			y.data, y.result = y.play(o)
+			if y.result.Stats.Served < row.served || len(y.months) != o.Months {
+				t.Fatalf("%d served, %d months closed", y.result.Stats.Served, len(y.months))
+			}
+			y.verify()
+			y.statements()
+			y.focus()
+		})
+	}
+}
+
+// year is one play under test.
+type year struct {
+	t      *testing.T
+	data   string
+	result *Simulated
+	months []int32
+	closed map[ledger.PeriodBalance]bool // of closed months, as they stood at the last close
+}
+
+func (y *year) play(o SimulateOrder) (string, *Simulated) {
+	y.t.Helper()
+	y.data = filepath.Join(y.t.TempDir(), "data")
+	o.Data, o.JSON, o.Version = y.data, true, "test"
+	var out bytes.Buffer
+	if err := Simulate(y.t.Context(), &out, o); err != nil {
+		y.t.Fatal(err)
+	}
+	r := new(Simulated)
+	if err := json.Unmarshal(out.Bytes(), r); err != nil {
+		y.t.Fatal(err)
+	}
+	return y.data, r
+}
+
+// reading opens the books beside the play, or after it.
+func (y *year) reading(do func(ctx context.Context, b *books) error) {
+	y.t.Helper()
+	b, err := openReading(y.t.Context(), y.data)
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	defer b.Close()
+	if err := do(y.t.Context(), b); err != nil {
+		y.t.Fatal(err)
+	}
+}
+
+// atClose holds the books to the invariants of a ledger.
+func (y *year) atClose(month int32) error {
+	y.months = append(y.months, month)
+	y.reading(func(ctx context.Context, b *books) error {
+		balances, err := b.store.Balances(ctx)
+		if err != nil {
+			return err
+		}
+		periods, err := b.store.Periods(ctx, "")
+		if err != nil {
+			return err
+		}
+		terms, closed, err := b.lastTerms(ctx)
+		if err != nil {
+			return err
+		}
+		if closed != month {
+			y.t.Errorf("%d: the last closed month is %d", month, closed)
+		}
+		y.balanced(month, balances)
+		y.unchanged(month, periods)
+		y.cleared(month, periods)
+		y.commitments(month, balances)
+		y.shares(month, terms.Alliance(), balances)
+		open, err := b.store.Differences(ctx)
+		if err != nil {
+			return err
+		}
+		if len(open) > 0 {
+			y.t.Errorf("%d: %d differences are open", month, len(open))
+		}
+		return nil
+	})
+	return nil
+}
+
+// balanced: the trial balance is zero per asset, and so is each currency.
+func (y *year) balanced(month int32, balances []ledger.Balance) {
+	totals := ledger.TrialBalance(balances)
+	if len(totals) == 0 {
+		y.t.Errorf("%d: the books are empty", month)
+	}
+	for _, total := range totals {
+		if total.Debits != total.Credits {
+			y.t.Errorf("%d: %s: debits %s, credits %s", month, total.Asset, total.Debits, total.Credits)
+		}
+	}
+}
+
+// unchanged: what earlier closes left of a closed month stands as it was.
+func (y *year) unchanged(month int32, periods []ledger.PeriodBalance) {
+	now := map[ledger.PeriodBalance]bool{}
+	for _, p := range periods {
+		if p.Period <= month && p.Account.Class() != contract.Memo {
+			now[p] = true
+		}
+	}
+	for p := range y.closed {
+		if !now[p] {
+			y.t.Errorf("%d: %s of the closed month %d changed", month, p.Account, p.Period)
+		}
+	}
+	for p := range now {
+		if p.Period < month && !y.closed[p] {
+			y.t.Errorf("%d: %s of the closed month %d is new", month, p.Account, p.Period)
+		}
+	}
+	y.closed = now
+}
+
+// cleared: nothing is left on a clearing account once its month is closed.
+func (y *year) cleared(month int32, periods []ledger.PeriodBalance) {
+	left := map[ledger.AccountID]money.Amount{}
+	for _, p := range periods {
+		if p.Account.Kind() == "capacity_clearing" && p.Period <= month {
+			left[p.Account] += p.Amount
+		}
+	}
+	for account, amount := range left {
+		if amount != 0 {
+			y.t.Errorf("%d: %s holds %s after the close", month, account, amount)
+		}
+	}
+}
+
+// commitments: of every interval, used + open + lapsed = floor.
+func (y *year) commitments(month int32, balances []ledger.Balance) {
+	floors, parts := map[string]money.Amount{}, map[string]money.Amount{}
+	for _, b := range balances {
+		switch b.Account.Kind() {
+		case "commit_floor":
+			floors[b.Account.Ref()] -= b.Amount
+		case "commit_open", "commit_used", "commit_lapsed":
+			parts[b.Account.Ref()] += b.Amount
+		}
+	}
+	for interval, floor := range floors {
+		if parts[interval] != floor {
+			y.t.Errorf("%d: used, open and lapsed of %s come to %s, its floor is %s", month, interval, parts[interval], floor)
+		}
+	}
+	for interval := range parts {
+		if _, ok := floors[interval]; !ok {
+			y.t.Errorf("%d: %s has no floor", month, interval)
+		}
+	}
+}
+
+// shares: no revenue share passes its cap.
+func (y *year) shares(month int32, a *alliance.Alliance, balances []ledger.Balance) {
+	for i := range a.Contracts {
+		c := &a.Contracts[i]
+		if c.RevenueShare == nil || c.RevenueShare.Cap == nil {
+			continue
+		}
+		used := ledger.NewAccount(string(a.Operator), contract.Memo, "share_used", string(c.ID))
+		for _, b := range balances {
+			if b.Account == used && b.Amount > *c.RevenueShare.Cap {
+				y.t.Errorf("%d: %s has shared %s of %s", month, c.ID, b.Amount, *c.RevenueShare.Cap)
+			}
+		}
+	}
+}
+
+// verify: journal, facts and terms give the same bytes again.
+func (y *year) verify() {
+	y.t.Helper()
+	var out bytes.Buffer
+	if err := VerifyBooks(y.t.Context(), &out, y.data, false); err != nil {
+		y.t.Fatalf("%v\n%s", err, &out)
+	}
+}
+
+// parties are all who may have a statement: the parties but the operator, and
+// tenants that belong to none.
+func parties(a *alliance.Alliance) (list []string) {
+	for i := range a.Parties {
+		if p := &a.Parties[i]; p.ID != a.Operator {
+			list = append(list, string(p.ID))
+		}
+	}
+	for i := range a.Tenants {
+		if t := &a.Tenants[i]; t.Party == "" || t.Party == a.Operator {
+			list = append(list, string(t.ID))
+		}
+	}
+	return list
+}
+
+// statements: those of all parties add up to what the books hold between them
+// and the operator, month by month, and each pair agrees. The last month's are
+// also asked for as people do.
+func (y *year) statements() {
+	y.t.Helper()
+	carried, moves := map[string]money.Amount{}, 0
+	var list []string
+	y.reading(func(ctx context.Context, b *books) error {
+		terms, last, err := b.lastTerms(ctx)
+		if err != nil {
+			return err
+		}
+		periods, err := b.store.Periods(ctx, "")
+		if err != nil {
+			return err
+		}
+		list = parties(terms.Alliance())
+		for _, month := range y.months {
+			stated, closing := map[ledger.AccountID]string{}, map[ledger.AccountID]money.Amount{}
+			for _, party := range list {
+				s, err := settle.MakeStatement(ctx, b.store, terms, party, month, last)
+				if err != nil {
+					return err
+				}
+				y.mirror(s, s.Mirror())
+				if s.Opening != carried[party] || !s.Closed {
+					y.t.Errorf("%d: the statement of %s opens with %s, the month before closed with %s (closed: %v)", month, party, s.Opening, carried[party], s.Closed)
+				}
+				carried[party] = s.Closing
+				for i := range s.Accounts {
+					v := &s.Accounts[i]
+					if other := stated[v.Account]; other != "" {
+						y.t.Errorf("%d: %s stands in the statements of %s and of %s", month, v.Account, other, party)
+					}
+					stated[v.Account], closing[v.Account] = party, v.Closing
+					moves += len(v.Movements)
+				}
+			}
+			y.addUp(month, periods, closing)
+		}
+		return nil
+	})
+	if moves == 0 {
+		y.t.Error("no statement has a movement")
+	}
+	for _, party := range list {
+		month := y.months[len(y.months)-1]
+		s := y.statement(party, month, false)
+		y.mirror(s, y.statement(party, month, true))
+		if s.Closing != carried[party] || !s.Closed || !strings.Contains(s.SimulatedSays, "were simulated") {
+			y.t.Errorf("the command states %s for %s, closed %v, %q", s.Closing, party, s.Closed, s.SimulatedSays)
+		}
+	}
+}
+
+// addUp: every account between the operator and somebody stands in a
+// statement, with its balance.
+func (y *year) addUp(month int32, periods []ledger.PeriodBalance, closing map[ledger.AccountID]money.Amount) {
+	held := map[ledger.AccountID]money.Amount{}
+	for _, p := range periods {
+		if class, kind := p.Account.Class(), p.Account.Kind(); p.Period <= month && (class == contract.Asset || class == contract.Liability) && kind != "capacity_clearing" {
+			held[p.Account] += p.Amount
+		}
+	}
+	for account, amount := range held {
+		if closing[account] != amount {
+			y.t.Errorf("%d: %s holds %s, the statements say %s", month, account, amount, closing[account])
+		}
+	}
+	for account, amount := range closing {
+		if _, ok := held[account]; !ok && amount != 0 {
+			y.t.Errorf("%d: %s is in a statement and not in the books", month, account)
+		}
+	}
+}
+
+func (y *year) statement(party string, month int32, mirror bool) *settle.Statement {
+	y.t.Helper()
+	var out bytes.Buffer
+	q := StatementQuestion{Party: party, Month: fmt.Sprintf("%04d-%02d", month/100, month%100), Mirror: mirror, JSON: true}
+	if err := Statement(y.t.Context(), &out, y.data, q); err != nil {
+		y.t.Fatalf("statement of %s for %d: %v", party, month, err)
+	}
+	s := new(settle.Statement)
+	if err := json.Unmarshal(out.Bytes(), s); err != nil {
+		y.t.Fatal(err)
+	}
+	return s
+}
+
+// mirror: what one side owes is what the other claims, line by line.
+func (y *year) mirror(s, m *settle.Statement) {
+	y.t.Helper()
+	if s.Mirrored || !m.Mirrored || s.Opening != -m.Opening || s.Closing != -m.Closing || len(s.Accounts) != len(m.Accounts) {
+		y.t.Fatalf("%s in %d: %s and %s, mirrored %s and %s", s.Party, s.Month, s.Opening, s.Closing, m.Opening, m.Closing)
+	}
+	var closing money.Amount
+	for i := range s.Accounts {
+		v, w := &s.Accounts[i], &m.Accounts[i]
+		if v.Account != w.Account || v.Opening != -w.Opening || v.Closing != -w.Closing || len(v.Movements) != len(w.Movements) {
+			y.t.Errorf("%s in %d: %s is not mirrored", s.Party, s.Month, v.Account)
+			continue
+		}
+		sum := v.Opening
+		for j := range v.Movements {
+			sum += v.Movements[j].Amount
+			if v.Movements[j].Amount != -w.Movements[j].Amount {
+				y.t.Errorf("%s in %d: a movement of %s is not mirrored", s.Party, s.Month, v.Account)
+			}
+		}
+		if sum != v.Closing {
+			y.t.Errorf("%s in %d: the lines of %s come to %s, it closes with %s", s.Party, s.Month, v.Account, sum, v.Closing)
+		}
+		closing += v.Closing
+	}
+	if closing != s.Closing {
+		y.t.Errorf("%s in %d: the accounts come to %s, the statement to %s", s.Party, s.Month, closing, s.Closing)
+	}
+}
+
+// focus: what was billed comes to what it was effectively spent on, over the
+// year and over a window that cuts two months.
+func (y *year) focus() {
+	y.t.Helper()
+	last := y.months[len(y.months)-1]
+	end := time.Date(int(last/100), time.Month(last%100)+1, 1, 0, 0, 0, 0, time.UTC)
+	for _, window := range [][2]time.Time{{{}, end}, {end.AddDate(0, -4, 9), end.AddDate(0, -1, 16)}} {
+		o := FocusOrder{Dataset: "cost-and-usage", FocusVersion: "1.4", Format: "csv", Out: y.t.TempDir(), Until: window[1].Format(time.DateOnly), JSON: true, Version: "test", Now: end}
+		if !window[0].IsZero() {
+			o.From = window[0].Format(time.DateOnly)
+		}
+		var out bytes.Buffer
+		if err := ExportFocus(y.t.Context(), &out, y.data, o); err != nil {
+			y.t.Errorf("export of FOCUS from %s until %s: %v\n%s", o.From, o.Until, err, &out)
+			continue
+		}
+		var got exported
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+			y.t.Fatal(err)
+		}
+		if got.Rows == 0 || !slices.Equal(got.Own.Identities, nil) || got.Totals.Billed != got.Totals.Effective {
+			y.t.Errorf("from %q until %s: %d rows, billed %s, effective %s", o.From, o.Until, got.Rows, got.Totals.Billed, got.Totals.Effective)
+		}
+	}
+}
