@@ -239,7 +239,7 @@ func parties(a *alliance.Alliance) (list []string) {
 // also asked for as people do.
 func (y *year) statements() {
 	y.t.Helper()
-	carried, moves := map[string]money.Amount{}, 0
+	carried, moves := map[string]map[ledger.Asset]money.Amount{}, 0
 	var list []string
 	y.reading(func(ctx context.Context, b *books) error {
 		terms, last, err := b.lastTerms(ctx)
@@ -259,10 +259,13 @@ func (y *year) statements() {
 					return err
 				}
 				y.mirror(s, s.Mirror())
-				if s.Opening != carried[party] || !s.Closed {
-					y.t.Errorf("%d: the statement of %s opens with %s, the month before closed with %s (closed: %v)", month, party, s.Opening, carried[party], s.Closed)
+				closed := map[ledger.Asset]money.Amount{}
+				for _, total := range s.Totals {
+					if closed[total.Currency] = total.Closing; total.Opening != carried[party][total.Currency] || !s.Closed {
+						y.t.Errorf("%d: the statement of %s opens with %s %s, the month before closed with %s (closed: %v)", month, party, total.Opening, total.Currency, carried[party][total.Currency], s.Closed)
+					}
 				}
-				carried[party] = s.Closing
+				carried[party] = closed
 				for i := range s.Accounts {
 					v := &s.Accounts[i]
 					if other := stated[v.Account]; other != "" {
@@ -283,7 +286,7 @@ func (y *year) statements() {
 		month := y.months[len(y.months)-1]
 		s := y.statement(party, month, false)
 		y.mirror(s, y.statement(party, month, true))
-		if s.Closing != carried[party] || !s.Closed || !strings.Contains(s.SimulatedSays, "were simulated") {
+		if s.Closing != carried[party][ledger.Asset(s.Currency)] || !s.Closed || !strings.Contains(s.SimulatedSays, "were simulated") {
 			y.t.Errorf("the command states %s for %s, closed %v, %q", s.Closing, party, s.Closed, s.SimulatedSays)
 		}
 	}
@@ -330,7 +333,7 @@ func (y *year) mirror(s, m *settle.Statement) {
 	if s.Mirrored || !m.Mirrored || s.Opening != -m.Opening || s.Closing != -m.Closing || len(s.Accounts) != len(m.Accounts) {
 		y.t.Fatalf("%s in %d: %s and %s, mirrored %s and %s", s.Party, s.Month, s.Opening, s.Closing, m.Opening, m.Closing)
 	}
-	var closing money.Amount
+	closing := map[ledger.Asset]money.Amount{}
 	for i := range s.Accounts {
 		v, w := &s.Accounts[i], &m.Accounts[i]
 		if v.Account != w.Account || v.Opening != -w.Opening || v.Closing != -w.Closing || len(v.Movements) != len(w.Movements) {
@@ -347,10 +350,16 @@ func (y *year) mirror(s, m *settle.Statement) {
 		if sum != v.Closing {
 			y.t.Errorf("%s in %d: the lines of %s come to %s, it closes with %s", s.Party, s.Month, v.Account, sum, v.Closing)
 		}
-		closing += v.Closing
+		closing[v.Currency] += v.Closing
 	}
-	if closing != s.Closing {
-		y.t.Errorf("%s in %d: the accounts come to %s, the statement to %s", s.Party, s.Month, closing, s.Closing)
+	for _, total := range s.Totals {
+		if closing[total.Currency] != total.Closing {
+			y.t.Errorf("%s in %d: the accounts come to %s, the statement to %s %s", s.Party, s.Month, closing[total.Currency], total.Closing, total.Currency)
+		}
+		delete(closing, total.Currency)
+	}
+	if len(closing) > 0 {
+		y.t.Errorf("%s in %d: no total of %v", s.Party, s.Month, closing)
 	}
 }
 
