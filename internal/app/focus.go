@@ -205,10 +205,10 @@ func (e *exported) table(b *focus.Books, a *alliance.Alliance, closed int32, d f
 	if t, err = b.CostAndUsage(a, v, w); err != nil {
 		return t, err
 	}
-	totals, err := b.Totals(&t)
+	totals, err := b.Totals(&t, a.Currency)
 	e.Says = "Fixed fees are accrued by the contracts, second by second, where the books have not closed the month."
 	if totals.Suspense.Attempts > 0 {
-		e.Says += fmt.Sprintf(" %d attempts are suspense (estimate %s %s): they may be owed, and are in no row until they are closed.", totals.Suspense.Attempts, totals.Suspense.Estimate, a.Currency)
+		e.Says += fmt.Sprintf(" %d attempts are suspense (estimate %s): they may be owed, and are in no row until they are closed.", totals.Suspense.Attempts, totals.Suspense.Says(a.Currency))
 	}
 	e.Totals = &totals
 	return t, err
@@ -297,6 +297,9 @@ func (e *exported) write(w io.Writer) error {
 	fmt.Fprintf(w, "%s: %d rows\n%s: what the columns are\n", e.File, e.Rows, e.Metadata)
 	if e.Totals != nil {
 		fmt.Fprintf(w, "BilledCost %s, EffectiveCost %s\n", e.Totals.Billed, e.Totals.Effective)
+		for _, o := range e.Totals.Others {
+			fmt.Fprintf(w, "in %s: BilledCost %s, EffectiveCost %s\n", o.Currency, o.Billed, o.Effective)
+		}
 	}
 	for _, s := range [...]string{e.Says, e.Notice} {
 		if s != "" {

@@ -309,11 +309,11 @@ func (c *charge) entry(e *ledger.Entry) bool {
 		c.description = "Late-delivery credit"
 		return true
 	case ledger.Difference: // accepted, or an expense that was taken back
-		if e.Credit.Class() == contract.Expense {
+		if charged(e.Credit) {
 			c.billed, c.effective = -e.Amount, -e.Amount
 		}
 		c.description = "Difference of an invoice that was accepted"
-		return e.Debit.Class() == contract.Expense || e.Credit.Class() == contract.Expense
+		return charged(e.Debit) || charged(e.Credit)
 	}
 	if c.contract == nil || !prepays(c.contract) {
 		return false
@@ -333,6 +333,12 @@ func (c *charge) entry(e *ledger.Entry) bool {
 		return true
 	}
 	return false
+}
+
+// charged reports whether an account is what a charge ends on: an expense, or
+// the position of another currency that stands for one.
+func charged(a ledger.AccountID) bool {
+	return a.Class() == contract.Expense || a.Class() == contract.Equity
 }
 
 // late is use of what was paid ahead by a request that was booked later.

@@ -157,8 +157,13 @@ func (d *diary) table(w focus.Window) focus.Table {
 // written makes two closed months: a credit that is not used up and one that
 // is overdrawn, a fee, an answer that is booked after its month was closed,
 // and suspense that is closed.
-func written(t *testing.T) *diary {
-	d := newDiary(t, creditTerms)
+func written(t *testing.T) *diary { return writtenUnder(t, creditTerms) }
+
+func writtenUnder(t *testing.T, terms func(string) (*alliance.Alliance, error), before ...ledger.Event) *diary {
+	d := newDiary(t, terms)
+	for _, ev := range before {
+		d.fact(day("2026-01-04"), ev)
+	}
 	d.record(day("2026-01-05"), record.Record{Kind: record.KindStart, Start: &record.Start{Version: "test", Terms: "credit", Node: "n1"}})
 	for i, pool := range []string{"drawn", "used", "own", "drawn", "own"} {
 		at := day("2026-01-10").Add(time.Duration(i) * 7 * time.Hour)
@@ -205,7 +210,7 @@ func TestClosedBooks_EffectiveCostIsBilledCostAndBilledCostIsOwed(t *testing.T) 
 			t.Errorf("%s: %d rows, want %d", row.name, n, row.rows)
 		}
 	}
-	totals, err := d.books.Totals(&table)
+	totals, err := d.books.Totals(&table, "USD")
 	if err != nil || totals.Suspense.Attempts != 0 || totals.Suspense.Estimate != 0 {
 		t.Errorf("suspense that was closed is still told: %+v %v", totals, err)
 	}

@@ -78,7 +78,7 @@ func since13() []definition {
 // customCharges are our own columns of Cost and Usage.
 func customCharges() []definition {
 	return []definition{
-		text("x_Channel"), text("x_Contract"), text("x_Model"), text("x_ModelVersion"), text("x_Note"), text("x_Pool"), number("x_Requests"), text("x_StandIn"),
+		number("x_BookedCost"), text("x_BookedCurrency"), text("x_Channel"), text("x_Contract"), text("x_Model"), text("x_ModelVersion"), text("x_Note"), text("x_Pool"), number("x_Requests"), text("x_StandIn"),
 	}
 }
 

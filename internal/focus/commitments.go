@@ -96,7 +96,7 @@ func (c *commitment) id() string { return commitmentID(string(c.contract.ID), c.
 func (c *commitment) write(w *writer, a *alliance.Alliance, r retired, at time.Time) error {
 	k := c.contract
 	name := Text(partyName(a, k.Provider))
-	currency := Text(string(a.Currency))
+	currency := Text(string(a.CurrencyOf(k)))
 	for column, cell := range map[string]Cell{
 		"BillingCurrency": currency, "PricingCurrency": currency, "InvoiceIssuerName": name, "ServiceProviderName": name,
 		"ContractId": Text(string(k.ID)), "ContractPeriodStart": Instant(k.From.Time), "ContractPeriodEnd": Instant(k.Until.Time),
@@ -299,7 +299,8 @@ func (b *Books) Invoices(latest *alliance.Alliance, w Window) (Table, error) {
 func (v *invoiced) write(w *writer, a *alliance.Alliance, from time.Time) error {
 	e := &v.entry
 	id, place, _ := strings.Cut(e.Ref, ".")
-	provider := alliance.PartyID(e.Credit.Ref())
+	party, _, _ := strings.Cut(e.Credit.Ref(), ",")
+	provider := alliance.PartyID(party)
 	category, description := usageCharge, "Cost that the invoice agrees with"
 	grain := map[string]string{}
 	if e.Kind == ledger.Difference {
@@ -315,7 +316,7 @@ func (v *invoiced) write(w *writer, a *alliance.Alliance, from time.Time) error 
 	if err != nil {
 		return err
 	}
-	amount, currency := Value(AmountDecimal(e.Amount)), Text(string(a.Currency))
+	amount, currency := Value(AmountDecimal(e.Amount)), Text(string(e.Asset))
 	for column, cell := range map[string]Cell{
 		"BilledCost": amount, "PaymentCurrencyBilledCost": amount, "BillingCurrency": currency, "PaymentCurrency": currency,
 		"BillingAccountId": Text(string(a.Operator) + "@" + string(provider)), "InvoiceIssuerName": Text(partyName(a, provider)),

@@ -63,6 +63,7 @@ type group struct {
 	terms            string // hash of the terms of its first line
 	tokens, requests int64
 	cost, commit     money.Amount // its share of the entries
+	inBooks          money.Amount // and of their expense, where the cost is in another currency
 	used             money.Wide   // micro-units of capacity
 }
 
@@ -76,7 +77,23 @@ type share struct {
 // booked as a cost.
 type Suspense struct {
 	Attempts int64        `json:"attempts"`
+	Estimate money.Amount `json:"estimate"` // of those in the alliance's currency
+	Others   []Estimate   `json:"other_currencies,omitempty"`
+}
+
+// Estimate is what attempts in suspense may cost in one currency.
+type Estimate struct {
+	Currency ledger.Asset `json:"currency"`
 	Estimate money.Amount `json:"estimate"`
+}
+
+// Says renders the estimates with their currencies; own is the alliance's.
+func (s *Suspense) Says(own money.Currency) string {
+	text := s.Estimate.String() + " " + string(own)
+	for _, o := range s.Others {
+		text += ", " + o.Estimate.String() + " " + string(o.Currency)
+	}
+	return text
 }
 
 // Books gathers records of the journal and batches of the books, in order,
@@ -92,10 +109,12 @@ type Books struct {
 	others   []ledger.Entry // that no request is behind
 	invoiced []invoiced
 	// retired is open commitment used by entries that no request is behind.
-	retired  map[string]money.Amount
-	periods  map[periodKey]*periodSpan
-	suspense Suspense
-	first    int64 // the earliest intent served, nanoseconds
+	retired map[string]money.Amount
+	periods map[periodKey]*periodSpan
+	// suspended counts attempts in suspense; estimates are what they may cost.
+	suspended int64
+	estimates map[ledger.Asset]money.Amount
+	first     int64 // the earliest intent served, nanoseconds
 }
 
 // invoiced is an entry by which an invoice became payable, with its place.
@@ -119,7 +138,7 @@ type periodSpan struct{ created, updated int64 }
 func NewBooks(terms *ledger.Book) *Books {
 	return &Books{
 		terms: terms, open: map[uint64]record.Record{}, groups: map[groupKey]*group{},
-		shares: map[ledger.Key][]share{}, retired: map[string]money.Amount{}, periods: map[periodKey]*periodSpan{},
+		shares: map[ledger.Key][]share{}, retired: map[string]money.Amount{}, periods: map[periodKey]*periodSpan{}, estimates: map[ledger.Asset]money.Amount{},
 	}
 }
 
@@ -222,7 +241,7 @@ func (b *Books) share(s *splitter, g *group, m meter) error {
 		}
 		now = &line
 	}
-	for _, kind := range [...]ledger.Kind{ledger.Cost, ledger.Commitment, ledger.Capacity} {
+	for _, kind := range [...]ledger.Kind{ledger.Cost, ledger.Commitment, ledger.Capacity, ledger.Converted} {
 		p := posting(now, kind)
 		if p == nil {
 			continue
@@ -325,9 +344,12 @@ func part(e *ledger.Entry, shares []share) error {
 		if !ok {
 			return fmt.Errorf("entry %s of %s: %w", e.Kind, e.Debit, money.ErrRange)
 		}
-		if e.Kind == ledger.Commitment {
+		switch e.Kind {
+		case ledger.Commitment:
 			s.group.commit += amount
-		} else {
+		case ledger.Converted:
+			s.group.inBooks += amount
+		default:
 			s.group.cost += amount
 		}
 	}
@@ -341,9 +363,9 @@ func (b *Books) other(batch *ledger.Batch, i int, fact bool) {
 	case ledger.Commitment:
 		b.retired[e.Debit.Ref()] += e.Amount
 	case ledger.Suspense:
-		b.suspense.Estimate += e.Amount
-		if b.suspense.Attempts++; fact { // a fact closes it
-			b.suspense.Attempts -= 2
+		b.estimates[e.Asset] += e.Amount
+		if b.suspended++; fact { // a fact closes it
+			b.suspended -= 2
 		}
 	case ledger.Cost, ledger.Fee, ledger.LateDelivery, ledger.Unused, ledger.Shortfall, ledger.Forfeiture, ledger.Prepayment, ledger.Overage, ledger.Difference:
 		if e.Amount != 0 {

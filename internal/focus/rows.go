@@ -3,9 +3,13 @@ package focus
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/money"
 )
 
 const (
@@ -51,12 +55,16 @@ func (b *Books) CostAndUsage(latest *alliance.Alliance, v Version, w Window) (Ta
 // of price and quantity.
 func (c *charge) money(w *writer) {
 	quantity, list, price := c.pricing()
-	currency := Text(string(c.terms.Currency))
+	currency := Text(c.currency())
 	w.set("BilledCost", Value(AmountDecimal(c.billed)))
 	w.set("EffectiveCost", Value(AmountDecimal(c.effective)))
 	w.set("PricingCurrencyEffectiveCost", Value(AmountDecimal(c.effective)))
 	w.set("BillingCurrency", currency)
 	w.set("PricingCurrency", currency)
+	if c.group != nil {
+		w.set("x_BookedCurrency", Text(string(c.terms.Currency)))
+		w.set("x_BookedCost", Value(AmountDecimal(c.booking())))
+	}
 	if c.adjusts() {
 		w.set("ListCost", Value(AmountDecimal(c.billed)))
 		w.set("ContractedCost", Value(AmountDecimal(c.billed)))
@@ -73,6 +81,18 @@ func (c *charge) money(w *writer) {
 
 // adjusts reports whether the charge is an amount without a price.
 func (c *charge) adjusts() bool { return c.category == adjustment || c.category == creditCharge }
+
+// currency is that of the contract: what its provider prices and bills in.
+func (c *charge) currency() string { return string(c.terms.CurrencyOf(c.contract)) }
+
+// booking is the cost of a charge as the books have it as expense: in the
+// alliance's currency, at the rates of the days of its requests.
+func (c *charge) booking() money.Amount {
+	if c.currency() == string(c.terms.Currency) {
+		return c.effective
+	}
+	return c.group.inBooks
+}
 
 // pricing returns the quantity priced with its list and contracted price. A
 // token under a fixed fee has the contracted price 0, and the list price 0
@@ -180,7 +200,7 @@ func (c *charge) commitment(w *writer) {
 	w.set("CommitmentDiscountName", Text(c.contract.Title))
 	unit, category := capacityUnit(c.contract), "Usage"
 	if c.credit {
-		unit, category = string(c.terms.Currency), "Spend"
+		unit, category = c.currency(), "Spend"
 	}
 	w.set("CommitmentDiscountCategory", Text(category))
 	w.set("CommitmentDiscountType", Text(string(c.contract.Shape)))
@@ -281,7 +301,7 @@ func (c *charge) capacity(w *writer) {
 	case c.category == purchaseCharge:
 		w.set("PricingUnit", Text("Units"))
 	case c.credit:
-		w.set("PricingUnit", Text(string(c.terms.Currency)))
+		w.set("PricingUnit", Text(c.currency()))
 	default:
 		w.set("PricingUnit", Text(capacityUnit(c.contract)))
 	}
@@ -369,23 +389,51 @@ func (c *charge) json(w *writer) error {
 	return nil
 }
 
-// Totals are the sums of an export, for people and tests.
+// Totals are the sums of an export, for people and tests. Billed and Effective
+// are of the rows in the alliance's currency; those of others stand apart.
 type Totals struct {
 	Rows      int      `json:"rows"`
 	Billed    string   `json:"billed_cost"`
 	Effective string   `json:"effective_cost"`
+	Others    []Sums   `json:"other_currencies,omitempty"`
 	Suspense  Suspense `json:"suspense"`
 }
 
-// Totals adds up a table of Cost and Usage.
-func (b *Books) Totals(t *Table) (Totals, error) {
-	billed, err := t.Sum("BilledCost")
-	if err != nil {
-		return Totals{}, err
+// Sums are the totals of the rows in one currency.
+type Sums struct {
+	Currency  string `json:"currency"`
+	Billed    string `json:"billed_cost"`
+	Effective string `json:"effective_cost"`
+}
+
+// Totals adds up a table of Cost and Usage, by currency. own is the
+// alliance's.
+func (b *Books) Totals(t *Table, own money.Currency) (Totals, error) {
+	type pair struct{ billed, effective Decimal }
+	by := map[string]pair{string(own): {}}
+	for i := range t.Rows {
+		code := t.At(i, "BillingCurrency").Text
+		billed, err := ParseDecimal(t.At(i, "BilledCost").Text)
+		if err != nil {
+			return Totals{}, fmt.Errorf("BilledCost of row %d: %w", i+1, err)
+		}
+		effective, err := ParseDecimal(t.At(i, "EffectiveCost").Text)
+		if err != nil {
+			return Totals{}, fmt.Errorf("EffectiveCost of row %d: %w", i+1, err)
+		}
+		by[code] = pair{by[code].billed.Add(billed), by[code].effective.Add(effective)}
 	}
-	effective, err := t.Sum("EffectiveCost")
-	if err != nil {
-		return Totals{}, err
+	out := Totals{Rows: len(t.Rows), Billed: by[string(own)].billed.String(), Effective: by[string(own)].effective.String()}
+	for _, code := range slices.Sorted(maps.Keys(by)) {
+		if code != string(own) {
+			out.Others = append(out.Others, Sums{code, by[code].billed.String(), by[code].effective.String()})
+		}
 	}
-	return Totals{Rows: len(t.Rows), Billed: billed.String(), Effective: effective.String(), Suspense: b.suspense}, nil
+	out.Suspense = Suspense{Attempts: b.suspended, Estimate: b.estimates[ledger.Asset(own)]}
+	for _, asset := range slices.Sorted(maps.Keys(b.estimates)) {
+		if asset != ledger.Asset(own) && b.estimates[asset] != 0 {
+			out.Suspense.Others = append(out.Suspense.Others, Estimate{asset, b.estimates[asset]})
+		}
+	}
+	return out, nil
 }
