@@ -20,6 +20,9 @@ import (
 // tamper changes the stored books behind the program's back.
 func tamper(t *testing.T, n *node, statements ...string) {
 	t.Helper()
+	if err := n.store.Gather(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	db, err := sql.Open("sqlite", filepath.Join(n.dir, "books.sqlite"))
 	if err != nil {
 		t.Fatal(err)

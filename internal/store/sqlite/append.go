@@ -2,14 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"strconv"
 
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/record"
@@ -25,40 +23,101 @@ func (s *Store) Append(ctx context.Context, step *ledger.Step) error {
 	if s.write == nil {
 		return ErrReadOnly
 	}
-	tx, err := s.write.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("store batch %d: %w", step.Batch.Sequence, err)
-	}
-	s.names.mu.Lock()
-	defer s.names.mu.Unlock()
-	w := writer{ctx: ctx, tx: tx, names: s.names, from: s.names.last, known: map[string]*sql.Stmt{}}
-	if err := errors.Join(w.step(step), w.err); err != nil {
-		w.forget()
-		return errors.Join(fmt.Errorf("store batch %d: %w", step.Batch.Sequence, err), ignoreDone(tx.Rollback()))
-	}
-	if err := tx.Commit(); err != nil {
-		w.forget()
+	if err := s.change(ctx, func(w *writer) error { return w.step(step) }); err != nil {
 		return fmt.Errorf("store batch %d: %w", step.Batch.Sequence, err)
 	}
 	return nil
 }
 
-func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return nil
+// change runs f in one transaction. Statements do not watch ctx: that costs a
+// goroutine each.  It is looked at before the transaction and before the end.
+func (s *Store) change(ctx context.Context, f func(w *writer) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.names.mu.Lock()
+	defer s.names.mu.Unlock()
+	w := writer{ctx: context.WithoutCancel(ctx), conn: s.conn, names: s.names, from: s.names.last, known: s.statements, kept: &s.kept}
+	if w.exec("BEGIN IMMEDIATE"); w.err != nil {
+		return w.err
+	}
+	err := w.know()
+	if err == nil {
+		err = errors.Join(f(&w), w.err)
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		w.exec("COMMIT")
+		err = w.err
+	}
+	if err != nil {
+		w.forget()
+		_, _ = s.conn.ExecContext(w.ctx, "ROLLBACK") // fails where the engine has rolled back already
 	}
 	return err
+}
+
+// Gather writes what follows from the entries since the last gathering. Close
+// does it, so that books at rest are whole.
+func (s *Store) Gather(ctx context.Context) error {
+	if s.write == nil {
+		return ErrReadOnly
+	}
+	return s.change(ctx, func(w *writer) error {
+		if w.kept.tail.batches > 0 {
+			w.gather(w.kept.tail, w.kept.tail.last)
+			w.kept.tail = newTail()
+		}
+		return w.err
+	})
+}
+
+// kept is what a store remembers from one transaction to the next. After one
+// that failed it is read again.
+type kept struct {
+	known bool
+	last  int64 // batch of the books
+	tail  *tail
+	runs  []run
+}
+
+// executor is what a connection and a transaction have in common.
+type executor interface {
+	rowQuerier
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
 }
 
 // writer is one transaction. Its first error sticks and stops the rest.
 type writer struct {
 	ctx   context.Context
-	tx    *sql.Tx
+	conn  executor
 	names *names
 	from  int64 // names.last before the transaction
 	fresh []string
-	known map[string]*sql.Stmt // of the transaction, which closes them
-	err   error
+	known map[string]*sql.Stmt // of the store, by text
+	rows  bulk
+	page  []byte
+	*kept
+	err error
+}
+
+// know reads what is not remembered, or was changed by somebody else.
+func (w *writer) know() (err error) {
+	var last int64
+	w.query(func(r row) error { return r.Scan(&last) }, "SELECT coalesce(max(sequence), 0) FROM batch")
+	if w.err != nil || w.kept.known && w.kept.last == last {
+		return w.err
+	}
+	if w.tail, err = loadTail(w.ctx, w.conn); err != nil {
+		return err
+	}
+	if w.runs, err = loadRuns(w.ctx, w.conn); err != nil {
+		return err
+	}
+	w.kept.known, w.kept.last = true, last
+	return nil
 }
 
 // forget takes back the names of a transaction that failed. What a failed
@@ -69,58 +128,76 @@ func (w *writer) forget() {
 		delete(w.names.ids, text)
 	}
 	w.names.last = w.from
+	*w.kept = kept{}
+}
+
+// maxStatements bounds the statements that a store keeps prepared.
+const maxStatements = 256
+
+func (w *writer) statement(query string) (*sql.Stmt, error) {
+	s := w.known[query]
+	if s == nil {
+		if len(w.known) >= maxStatements {
+			for text, old := range w.known {
+				delete(w.known, text)
+				_ = old.Close()
+			}
+		}
+		var err error
+		if s, err = w.conn.PrepareContext(w.ctx, query); err != nil {
+			return nil, err
+		}
+		w.known[query] = s
+	}
+	return s, nil
 }
 
 func (w *writer) exec(query string, args ...any) {
 	if w.err != nil {
 		return
 	}
-	s := w.known[query]
-	if s == nil {
-		if s, w.err = w.tx.PrepareContext(w.ctx, query); w.err != nil {
-			return
-		}
-		w.known[query] = s
+	s, err := w.statement(query)
+	if err == nil {
+		_, err = s.ExecContext(w.ctx, args...)
 	}
-	_, w.err = s.ExecContext(w.ctx, args...)
+	w.err = err
+}
+
+// query runs a statement that gives rows.
+func (w *writer) query(scan func(row) error, query string, args ...any) {
+	if w.err != nil {
+		return
+	}
+	s, err := w.statement(query)
+	if err == nil {
+		err = each(w.ctx, prepared{s}, scan, query, args...)
+	}
+	w.err = err
+}
+
+// prepared is a statement as a querier of its own text.
+type prepared struct{ *sql.Stmt }
+
+// QueryContext runs the statement.
+func (p prepared) QueryContext(ctx context.Context, _ string, args ...any) (*sql.Rows, error) {
+	return p.Stmt.QueryContext(ctx, args...)
 }
 
 func (w *writer) step(s *ledger.Step) error {
-	head, err := readHead(w.ctx, w.tx)
+	head, err := readHead(w.ctx, w.conn)
 	if err != nil {
 		return err
 	}
 	if head.Batch+1 != s.Batch.Sequence || head.Hash != s.Batch.Prev || head.Last+1 != s.Batch.First {
 		return fmt.Errorf("%w: they end with batch %d at record %d", settle.ErrHead, head.Batch, head.Last)
 	}
-	if err := w.names.load(w.ctx, w.tx); err != nil {
+	if err := w.names.load(w.ctx, w.conn); err != nil {
 		return err
 	}
-	if err := w.batch(&s.Batch, s.Head.Terms); err != nil {
+	if err := w.batch(s); err != nil {
 		return err
 	}
-	for _, v := range s.Balances {
-		w.exec("INSERT INTO balance (account, asset, amount) VALUES (?, ?, ?) ON CONFLICT (account) DO UPDATE SET amount = excluded.amount",
-			w.name(string(v.Account)), w.name(string(v.Asset)), int64(v.Amount))
-	}
-	for _, v := range s.Periods {
-		w.exec("INSERT INTO period (account, period, amount) VALUES (?, ?, ?) ON CONFLICT (account, period) DO UPDATE SET amount = excluded.amount",
-			w.name(string(v.Account)), v.Period, int64(v.Amount))
-	}
-	for _, v := range s.Carries {
-		w.exec("INSERT INTO carry (debit, credit, price, divisor, remainder) VALUES (?, ?, ?, ?, ?) ON CONFLICT (debit, credit, price, divisor) DO UPDATE SET remainder = excluded.remainder",
-			w.name(string(v.Debit)), w.name(string(v.Credit)), w.name(v.Price), v.Divisor, v.Remainder)
-	}
-	for _, v := range s.Subjects {
-		w.exec("INSERT INTO subject (subject, period, granted, used) VALUES (?, ?, ?, ?) ON CONFLICT (period, subject) DO UPDATE SET granted = excluded.granted, used = excluded.used",
-			v.Subject[:], v.Period, v.Granted, v.Used)
-	}
-	if f := s.Fact; f != nil && f.MonthClosed != nil {
-		w.exec("DELETE FROM subject WHERE period <= ?", f.MonthClosed.Month)
-	}
-	for _, v := range s.Lefts {
-		w.exec("INSERT INTO parted (outcome, remain) VALUES (?, ?)", int64(v.Outcome), v.Left)
-	}
+	w.subjects(s)
 	for _, v := range s.Opened {
 		r := record.Record{Sequence: v.Sequence, At: v.At, Kind: record.KindIntent, Intent: v.Intent}
 		w.exec("INSERT INTO open_intent (sequence, record) VALUES (?, ?)", int64(v.Sequence), record.Append(nil, &r))
@@ -128,11 +205,17 @@ func (w *writer) step(s *ledger.Step) error {
 	for _, v := range s.Closed {
 		w.exec("DELETE FROM open_intent WHERE sequence = ?", int64(v))
 	}
-	w.requests(s.Requests)
+	w.locate(s.Requests)
+	if w.err == nil && w.tail.full() {
+		w.gather(w.tail, int64(s.Batch.Sequence))
+		w.tail = newTail()
+	}
+	w.last = int64(s.Batch.Sequence)
 	return w.err
 }
 
-func (w *writer) batch(b *ledger.Batch, terms string) error {
+func (w *writer) batch(s *ledger.Step) error {
+	b := &s.Batch
 	unmatched, err := json.Marshal(slices.Concat([]uint64{}, b.Unmatched))
 	if err != nil {
 		return err
@@ -142,26 +225,48 @@ func (w *writer) batch(b *ledger.Batch, terms string) error {
 		digest = b.FactDigest[:]
 	}
 	w.exec("INSERT INTO batch (sequence, node, first, last, at, served, unserved, suspense, unmatched, terms, fact, fact_digest, prev, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		int64(b.Sequence), b.Node, int64(b.First), int64(b.Last), b.At, b.Served, b.Unserved, b.Suspense, string(unmatched), terms, int64(b.Fact), digest, b.Prev[:], b.Hash[:])
-	if w.err != nil || len(b.Entries) == 0 {
-		return w.err
-	}
-	insert, err := w.tx.PrepareContext(w.ctx, "INSERT INTO entry ("+entryColumns+") VALUES (?"+strings.Repeat(", ?", entryFields-1)+")")
-	if err != nil {
-		return err
-	}
-	defer insert.Close()
+		int64(b.Sequence), b.Node, int64(b.First), int64(b.Last), b.At, b.Served, b.Unserved, b.Suspense, string(unmatched), s.Head.Terms, int64(b.Fact), digest, b.Prev[:], b.Hash[:])
 	for i := range b.Entries {
 		e := &b.Entries[i]
-		_, err := insert.ExecContext(w.ctx, int64(b.Sequence), i+1, int(e.Kind), w.name(string(e.Debit)), w.name(string(e.Credit)), w.name(string(e.Asset)),
-			w.name(e.Price), w.name(e.Contract), w.name(e.Terms), e.Period, e.Ref, int64(e.Amount), e.Remainder, e.Divisor, e.Lines,
+		row := rowEntry{
+			kind: int64(e.Kind), debit: w.name(string(e.Debit)), credit: w.name(string(e.Credit)), asset: w.name(string(e.Asset)),
+			price: w.name(e.Price), contract: w.name(e.Contract), period: e.Period, amount: int64(e.Amount), remainder: e.Remainder,
+			divisor: e.Divisor, lines: e.Lines, tokens: e.Tokens.Total(), since: e.From,
+		}
+		w.rows.values = append(w.rows.values, int64(b.Sequence), int64(i+1), row.kind, row.debit, row.credit, row.asset,
+			row.price, row.contract, w.name(e.Terms), int64(e.Period), e.Ref, row.amount, e.Remainder, e.Divisor, e.Lines,
 			e.Tokens.UncachedInput, e.Tokens.CacheRead, e.Tokens.CacheWrite, e.Tokens.Output, e.Tokens.Reasoning,
 			int64(e.First), int64(e.Last), e.From, e.Until, e.Digest[:])
-		if err != nil {
-			return err
-		}
+		w.tail.add(int64(b.Sequence), &row)
 	}
+	w.tail.saw(int64(b.Sequence))
+	w.bulk("INSERT INTO entry ("+entryColumns+") VALUES ", entryFields, "", &w.rows)
+	w.unanswered(s)
 	return w.err
+}
+
+// unanswered keeps which suspense and which differences are open, as the
+// ledger does.
+func (w *writer) unanswered(s *ledger.Step) {
+	closing := s.Fact != nil && s.Fact.DifferenceClosed != nil
+	for i := range s.Batch.Entries {
+		e := &s.Batch.Entries[i]
+		key, closes := "", false
+		switch e.Kind {
+		case ledger.Suspense:
+			key, closes = strconv.FormatUint(e.First, 10), e.Lines == 0
+		case ledger.Difference:
+			key, closes = e.Ref, closing
+		default:
+			continue
+		}
+		if closes {
+			w.exec("DELETE FROM open_entry WHERE kind = ? AND key = ?", int(e.Kind), key)
+			continue
+		}
+		w.exec("INSERT INTO open_entry (kind, key, batch, number) VALUES (?, ?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET batch = excluded.batch, number = excluded.number",
+			int(e.Kind), key, int64(s.Batch.Sequence), i+1)
+	}
 }
 
 // name returns the id of a text, adding it when it is new.
@@ -176,40 +281,4 @@ func (w *writer) name(text string) int64 {
 		w.fresh = append(w.fresh, text)
 	}
 	return id
-}
-
-// requestRows is how many requests one statement inserts.
-const requestRows = 128
-
-// requests writes the index of requests in the order of its key, which keeps
-// the writes of one batch to few pages.
-func (w *writer) requests(list []ledger.Located) {
-	type row struct{ hash, intent, outcome int64 }
-	rows := make([]row, len(list))
-	for i, l := range list {
-		rows[i] = row{requestHash(l.Request), int64(l.Intent), int64(l.Outcome)}
-	}
-	slices.SortFunc(rows, func(a, b row) int {
-		switch {
-		case a.hash != b.hash && a.hash < b.hash:
-			return -1
-		case a.hash != b.hash:
-			return 1
-		}
-		return int(a.intent - b.intent)
-	})
-	const one = "(?, ?, ?)"
-	args := make([]any, 0, 3*requestRows)
-	for chunk := range slices.Chunk(rows, requestRows) {
-		args = args[:0]
-		for _, r := range chunk {
-			args = append(args, r.hash, r.intent, r.outcome)
-		}
-		w.exec("INSERT OR IGNORE INTO request (hash, intent, outcome) VALUES "+one+strings.Repeat(", "+one, len(chunk)-1), args...)
-	}
-}
-
-func requestHash(request string) int64 {
-	sum := sha256.Sum256([]byte(request))
-	return int64(binary.BigEndian.Uint64(sum[:8]))
 }

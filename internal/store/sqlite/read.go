@@ -1,12 +1,14 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/accordo-ai/accordo/internal/ledger"
@@ -21,6 +23,9 @@ const (
 	entryFields  = 25
 	batchColumns = "sequence, node, first, last, at, served, unserved, suspense, unmatched, fact, fact_digest, prev, hash"
 )
+
+// gathered is the batch up to which all that follows from entries is gathered.
+const gathered = "coalesce((SELECT batch FROM rolled), 0)"
 
 // row is what a query of one row and of many have in common.
 type row interface{ Scan(dest ...any) error }
@@ -83,16 +88,16 @@ func (s *Store) State(ctx context.Context) (st ledger.State, err error) {
 		if st.Suspended, err = suspended(ctx, tx); err != nil {
 			return err
 		}
-		err = each(ctx, tx, func(r row) error {
-			p, err := s.scanEntry(ctx, tx, r)
-			st.Differences = append(st.Differences, p.Entry)
-			return err
-		}, "SELECT "+entryColumns+" FROM entry WHERE "+openDifference+" ORDER BY ref")
+		differences, err := s.unansweredIn(ctx, tx, ledger.Difference)
 		if err != nil {
 			return err
 		}
 		if st.Subjects, err = subjects(ctx, tx); err != nil {
 			return err
+		}
+		slices.SortFunc(differences, func(a, b settle.Placed) int { return cmp.Compare(a.Ref, b.Ref) })
+		for i := range differences {
+			st.Differences = append(st.Differences, differences[i].Entry)
 		}
 		if st.Carries, err = s.carries(ctx, tx); err != nil {
 			return err
@@ -137,84 +142,52 @@ func periods(ctx context.Context, tx *sql.Tx, below string) (list []ledger.Perio
 		b.Amount = money.Amount(amount)
 		list = append(list, b)
 		return nil
-	}, "SELECT n.text, period, amount FROM period JOIN name n ON n.id = account "+where+"ORDER BY n.text, period", args...)
+	}, "SELECT n.text, period, amount FROM (SELECT account, period, sum(amount) AS amount FROM ("+
+		"SELECT account, period, amount FROM period UNION ALL "+
+		"SELECT debit, period, amount FROM entry WHERE batch > "+gathered+" UNION ALL "+
+		"SELECT credit, period, -amount FROM entry WHERE batch > "+gathered+") GROUP BY account, period) "+
+		"JOIN name n ON n.id = account "+where+"ORDER BY n.text, period", args...)
 	return list, err
 }
 
-// BalanceAt sums the entries of an account that began up to an instant.
-func (s *Store) BalanceAt(ctx context.Context, account ledger.AccountID, at int64) (sum money.Amount, err error) {
-	err = s.view(ctx, func(tx *sql.Tx) error {
-		var n int64
-		err := tx.QueryRowContext(ctx, "SELECT coalesce((SELECT sum(amount) FROM entry WHERE debit = n.id AND since <= ?), 0) - "+
-			"coalesce((SELECT sum(amount) FROM entry WHERE credit = n.id AND since <= ?), 0) FROM name n WHERE n.text = ?", at, at, string(account)).Scan(&n)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		sum = money.Amount(n)
-		return err
-	})
-	return sum, err
-}
-
-// Movements sums the entries of an account in a month.
-func (s *Store) Movements(ctx context.Context, account ledger.AccountID, month int32) (list []settle.Movement, err error) {
-	const half = "SELECT kind, %s AS contra, contract, price, count(*) AS entries, sum(lines) AS lines, " +
-		"sum(uncached_input + cache_read + cache_write + output + reasoning) AS tokens, min(batch) AS low, max(batch) AS high, sum(%s) AS amount " +
-		"FROM entry WHERE %s = (SELECT id FROM name WHERE text = ?) AND period = ? GROUP BY 1, 2, 3, 4"
-	query := "SELECT kind, c.text, coalesce(k.text, ''), coalesce(p.text, ''), entries, lines, tokens, low, high, amount FROM (" +
-		fmt.Sprintf(half, "credit", "amount", "debit") + " UNION ALL " + fmt.Sprintf(half, "debit", "-amount", "credit") +
-		") JOIN name c ON c.id = contra LEFT JOIN name k ON k.id = contract LEFT JOIN name p ON p.id = price ORDER BY 1, 2, 3, 4, low"
-	err = s.view(ctx, func(tx *sql.Tx) error {
-		return each(ctx, tx, func(r row) error {
-			var m settle.Movement
-			var kind, low, high, amount int64
-			err := r.Scan(&kind, &m.Contra, &m.Contract, &m.Price, &m.Entries, &m.Lines, &m.Tokens, &low, &high, &amount)
-			m.Kind, m.First, m.Last, m.Amount = ledger.Kind(kind), uint64(low), uint64(high), money.Amount(amount)
-			list = append(list, m)
-			return err
-		}, query, string(account), month, string(account), month)
-	})
-	return list, err
-}
-
-// suspended lists the outcomes whose suspense is open: a fact that closes it
-// posts a second entry for the same outcome.
+// suspended lists the outcomes whose suspense is open.
 func suspended(ctx context.Context, tx *sql.Tx) (list []uint64, err error) {
 	err = each(ctx, tx, func(r row) error {
 		var outcome int64
 		err := r.Scan(&outcome)
 		list = append(list, uint64(outcome))
 		return err
-	}, "SELECT first FROM entry WHERE kind = 7 GROUP BY first HAVING count(*) = 1 ORDER BY first")
+	}, "SELECT CAST(key AS INTEGER) FROM open_entry WHERE kind = ? ORDER BY 1", int(ledger.Suspense))
 	return list, err
 }
 
 // Suspended returns the entries whose suspense is open, oldest first.
 func (s *Store) Suspended(ctx context.Context) ([]settle.Placed, error) {
-	return s.unanswered(ctx, "kind = 7 AND first IN (SELECT first FROM entry WHERE kind = 7 GROUP BY first HAVING count(*) = 1)")
+	return s.unanswered(ctx, ledger.Suspense)
 }
 
 // Differences returns the entries of open differences, oldest first.
 func (s *Store) Differences(ctx context.Context) ([]settle.Placed, error) {
-	return s.unanswered(ctx, openDifference)
+	return s.unanswered(ctx, ledger.Difference)
 }
 
-// openDifference holds for the entry of a difference that no fact has closed:
-// closing posts a second entry with its id.
-const openDifference = "kind = 10 AND ref IN (SELECT ref FROM entry WHERE kind = 10 GROUP BY ref HAVING count(*) = 1)"
-
-func (s *Store) unanswered(ctx context.Context, where string) (list []settle.Placed, err error) {
-	err = s.view(ctx, func(tx *sql.Tx) error {
-		err := each(ctx, tx, func(r row) error {
-			p, err := s.scanEntry(ctx, tx, r)
-			list = append(list, p)
-			return err
-		}, "SELECT "+entryColumns+" FROM entry WHERE "+where+" ORDER BY batch, number")
+func (s *Store) unanswered(ctx context.Context, kind ledger.Kind) (list []settle.Placed, err error) {
+	err = s.view(ctx, func(tx *sql.Tx) (err error) {
+		list, err = s.unansweredIn(ctx, tx, kind)
 		if err != nil {
 			return err
 		}
 		return batchTimes(ctx, tx, list)
 	})
+	return list, err
+}
+
+func (s *Store) unansweredIn(ctx context.Context, tx *sql.Tx, kind ledger.Kind) (list []settle.Placed, err error) {
+	err = each(ctx, tx, func(r row) error {
+		p, err := s.scanEntry(ctx, tx, r)
+		list = append(list, p)
+		return err
+	}, "SELECT "+entryColumns+" FROM entry WHERE (batch, number) IN (SELECT batch, number FROM open_entry WHERE kind = ?) ORDER BY batch, number", int(kind))
 	return list, err
 }
 
@@ -251,7 +224,11 @@ func (s *Store) balances(ctx context.Context, tx *sql.Tx) (list []ledger.Balance
 		b.Amount = money.Amount(amount)
 		list = append(list, b)
 		return nil
-	}, "SELECT a.text, s.text, amount FROM balance JOIN name a ON a.id = account JOIN name s ON s.id = asset ORDER BY a.text")
+	}, "SELECT a.text, s.text, amount FROM (SELECT account, max(asset) AS asset, sum(amount) AS amount FROM ("+
+		"SELECT account, asset, amount FROM balance UNION ALL "+
+		"SELECT debit, asset, amount FROM entry WHERE batch > "+gathered+" UNION ALL "+
+		"SELECT credit, asset, -amount FROM entry WHERE batch > "+gathered+") GROUP BY account) "+
+		"JOIN name a ON a.id = account JOIN name s ON s.id = asset ORDER BY a.text")
 	return list, err
 }
 
@@ -263,7 +240,12 @@ func (s *Store) carries(ctx context.Context, tx *sql.Tx) (list []ledger.Carry, e
 		}
 		list = append(list, c)
 		return nil
-	}, "SELECT d.text, c.text, coalesce(p.text, ''), divisor, remainder FROM carry JOIN name d ON d.id = debit JOIN name c ON c.id = credit LEFT JOIN name p ON p.id = price ORDER BY 1, 2, 3, 4")
+	}, "SELECT d.text, c.text, coalesce(p.text, ''), divisor, remainder FROM ("+
+		// With max() the other columns are those of the row that has it: the last entry's.
+		"SELECT debit, credit, price, divisor, remainder, max(place) FROM ("+
+		"SELECT debit, credit, price, divisor, remainder, 0 AS place FROM carry UNION ALL "+
+		"SELECT debit, credit, price, divisor, remainder, batch * 16777216 + number FROM entry WHERE divisor > 1 AND batch > "+gathered+
+		") GROUP BY debit, credit, price, divisor) JOIN name d ON d.id = debit JOIN name c ON c.id = credit LEFT JOIN name p ON p.id = price ORDER BY 1, 2, 3, 4")
 	return list, err
 }
 
@@ -373,117 +355,4 @@ func (s *Store) scanEntry(ctx context.Context, q querier, r row) (p settle.Place
 	p.Batch, p.Kind, p.Amount, p.First, p.Last = uint64(batch), ledger.Kind(kind), money.Amount(amount), uint64(first), uint64(last)
 	copy(p.Digest[:], digest)
 	return p, nil
-}
-
-// Entries returns the entries that match, in order of posting.
-func (s *Store) Entries(ctx context.Context, q settle.Query) (list []settle.Placed, err error) {
-	err = s.view(ctx, func(tx *sql.Tx) error {
-		where, args := conditions(q)
-		order := "batch, number"
-		if q.Newest {
-			order = "batch DESC, number DESC"
-		}
-		limit := settle.MaxEntries
-		if q.Limit > 0 {
-			limit = min(q.Limit, limit)
-		}
-		err := each(ctx, tx, func(r row) error {
-			p, err := s.scanEntry(ctx, tx, r)
-			list = append(list, p)
-			return err
-		}, "SELECT "+entryColumns+" FROM entry WHERE "+where+" ORDER BY "+order+" LIMIT ?", append(args, limit)...)
-		if err != nil {
-			return err
-		}
-		return batchTimes(ctx, tx, list)
-	})
-	return list, err
-}
-
-func conditions(q settle.Query) (string, []any) {
-	where, args := []string{"1"}, []any{}
-	add := func(cond string, values ...any) {
-		where, args = append(where, cond), append(args, values...)
-	}
-	for _, account := range []ledger.AccountID{q.Account, q.Other} {
-		if account == "" {
-			continue
-		}
-		ids, from, until := "SELECT id FROM name WHERE text = ?", string(account), ""
-		if strings.HasSuffix(from, "/") {
-			// '0' follows '/' in ASCII: the range holds every path below.
-			ids, until = "SELECT id FROM name WHERE text >= ? AND text < ?", strings.TrimSuffix(from, "/")+"0"
-		}
-		bounds := []any{from}
-		if until != "" {
-			bounds = append(bounds, until)
-		}
-		add("(debit IN ("+ids+") OR credit IN ("+ids+"))", append(bounds, bounds...)...)
-	}
-	if q.Contract != "" {
-		add("contract > 0 AND contract = (SELECT id FROM name WHERE text = ?)", q.Contract)
-	}
-	switch q.Kind {
-	case 0:
-	case ledger.Suspense:
-		add("kind = 7")
-	default:
-		add("kind = ?", int(q.Kind))
-	}
-	if q.Batch != 0 {
-		add("batch = ?", int64(q.Batch))
-	}
-	if q.Fact != 0 {
-		add("batch IN (SELECT sequence FROM batch WHERE fact > 0 AND fact = ?)", int64(q.Fact))
-	}
-	if q.Price != "" {
-		add("price = (SELECT id FROM name WHERE text = ?)", q.Price)
-	}
-	if q.Period != 0 {
-		add("period = ?", q.Period)
-	}
-	if q.Before != (settle.Place{}) {
-		add("(batch, number) < (?, ?)", int64(q.Before.Batch), q.Before.Number)
-	}
-	if q.From != 0 {
-		add("batch >= coalesce((SELECT min(sequence) FROM batch WHERE at >= ?), 9223372036854775807)", q.From)
-	}
-	if q.Until != 0 {
-		add("batch <= coalesce((SELECT max(sequence) FROM batch WHERE at < ?), 0)", q.Until)
-	}
-	return strings.Join(where, " AND "), args
-}
-
-func batchTimes(ctx context.Context, tx *sql.Tx, list []settle.Placed) error {
-	at, fact := map[uint64]int64{}, map[uint64]uint64{}
-	for i := range list {
-		n := list[i].Batch
-		if _, ok := at[n]; !ok {
-			var v, f int64
-			if err := tx.QueryRowContext(ctx, "SELECT at, fact FROM batch WHERE sequence = ?", int64(n)).Scan(&v, &f); err != nil {
-				return err
-			}
-			at[n], fact[n] = v, uint64(f)
-		}
-		list[i].At, list[i].Fact = at[n], fact[n]
-	}
-	return nil
-}
-
-// MaxLocated bounds how many places one request may stand in.
-const MaxLocated = 1000
-
-// Find returns where a request may stand in the journal, newest first.
-func (s *Store) Find(ctx context.Context, request string) (list []ledger.Located, err error) {
-	err = s.view(ctx, func(tx *sql.Tx) error {
-		return each(ctx, tx, func(r row) error {
-			var intent, outcome int64
-			if err := r.Scan(&intent, &outcome); err != nil {
-				return err
-			}
-			list = append(list, ledger.Located{Request: request, Intent: uint64(intent), Outcome: uint64(outcome)})
-			return nil
-		}, "SELECT intent, outcome FROM request WHERE hash = ? ORDER BY intent DESC LIMIT ?", requestHash(request), MaxLocated)
-	})
-	return list, err
 }

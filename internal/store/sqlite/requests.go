@@ -38,7 +38,9 @@ type place struct {
 	intent, outcome uint64
 }
 
-func comparePlaces(a, b place) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.intent, b.intent)) }
+func comparePlaces(a, b place) int {
+	return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.intent, b.intent))
+}
 
 // requestHash keeps what a place keeps of a hash, in its upper bits.
 func requestHash(request string) uint64 {
@@ -117,7 +119,7 @@ func eachPlace(b []byte, do func(place)) error {
 	return nil
 }
 
-func loadRuns(ctx context.Context, tx *sql.Tx) (list []run, err error) {
+func loadRuns(ctx context.Context, tx querier) (list []run, err error) {
 	err = each(ctx, tx, func(r row) error {
 		var v run
 		err := r.Scan(&v.id, &v.bits, &v.count)
@@ -206,7 +208,7 @@ func (w *writer) merge(list []run) {
 				return
 			}
 			wide := r.bits - least
-			w.err = each(w.ctx, w.tx, func(v row) error {
+			w.query(func(v row) error {
 				var data sql.RawBytes
 				if err := v.Scan(&data); err != nil {
 					return err

@@ -2,11 +2,8 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"strings"
 	"time"
-
-	"github.com/accordo-ai/accordo/internal/ledger"
 )
 
 // What follows from entries (balances, months, carries, movements, hours, and
@@ -25,6 +22,8 @@ const (
 	touchContract = 2
 	touchKind     = 3
 	touchHour     = 4
+	touchPeriod   = 5
+	touchPrice    = 6
 )
 
 // rowEntry is an entry by the ids of its texts.
@@ -53,10 +52,10 @@ type (
 		debit, credit, kind, contract, price int64
 		period                               int32
 	}
-	moved     struct{ entries, lines, tokens, low, high, amount int64 }
-	pair      struct{ a, b int64 }
-	touchIDs  struct{ what, id, chunk int64 }
-	assetSum  struct{ asset, amount int64 }
+	moved    struct{ entries, lines, tokens, low, high, amount int64 }
+	pair     struct{ a, b int64 }
+	touchIDs struct{ what, id, chunk int64 }
+	assetSum struct{ asset, amount int64 }
 )
 
 // tail is what the batches behind the last gathering add.
@@ -69,7 +68,7 @@ type tail struct {
 	move             map[moveIDs]moved
 	hour             map[pair]int64
 	touch            map[touchIDs]uint64
-	// followUp leaves out what an older schema kept already.
+	// onlyNew leaves out what an older schema kept already.
 	onlyNew bool
 }
 
@@ -90,11 +89,16 @@ func hourOf(at int64) int64 {
 
 func (t *tail) full() bool { return t.entries >= MaxTailEntries || t.batches >= MaxTailBatches }
 
-func (t *tail) add(batch int64, e *rowEntry) {
+// saw counts a batch, which may have no entry.
+func (t *tail) saw(batch int64) {
 	if batch != t.last {
 		t.last = batch
 		t.batches++
 	}
+}
+
+func (t *tail) add(batch int64, e *rowEntry) {
+	t.saw(batch)
 	t.entries++
 	if !t.onlyNew {
 		t.state(e)
@@ -116,8 +120,12 @@ func (t *tail) add(batch int64, e *rowEntry) {
 	t.touch[touchIDs{touchAccount, e.credit, chunk}] |= bit
 	t.touch[touchIDs{touchKind, e.kind, chunk}] |= bit
 	t.touch[touchIDs{touchHour, hour, chunk}] |= bit
+	t.touch[touchIDs{touchPeriod, int64(e.period), chunk}] |= bit
 	if e.contract > 0 {
 		t.touch[touchIDs{touchContract, e.contract, chunk}] |= bit
+	}
+	if e.price > 0 {
+		t.touch[touchIDs{touchPrice, e.price, chunk}] |= bit
 	}
 }
 
@@ -132,7 +140,7 @@ func (t *tail) state(e *rowEntry) {
 }
 
 // loadTail reads the batches that are not gathered.
-func loadTail(ctx context.Context, tx *sql.Tx) (*tail, error) {
+func loadTail(ctx context.Context, tx rowQuerier) (*tail, error) {
 	t := newTail()
 	rolled, err := rolledUpTo(ctx, tx)
 	if err != nil {
@@ -142,7 +150,7 @@ func loadTail(ctx context.Context, tx *sql.Tx) (*tail, error) {
 	return t, t.read(ctx, tx, rolled, 1<<62)
 }
 
-func (t *tail) read(ctx context.Context, tx *sql.Tx, after, until int64) error {
+func (t *tail) read(ctx context.Context, tx querier, after, until int64) error {
 	return each(ctx, tx, func(r row) error {
 		batch, e, err := scanRowEntry(r)
 		if err == nil {
@@ -218,6 +226,3 @@ func (w *writer) bulk(insert string, columns int, conflict string, b *bulk) {
 	clear(b.values)
 	b.values = b.values[:0]
 }
-
-// tokens of an entry, of all kinds.
-func tokensOf(e *ledger.Entry) int64 { return e.Tokens.Total() }

@@ -42,6 +42,12 @@ type Store struct {
 	names *names // of the writer
 	known *names // of the readers
 	close func() error
+
+	// Of the writer, guarded by names.mu. It has one connection for good, so
+	// that statements stay prepared.
+	conn       *sql.Conn
+	statements map[string]*sql.Stmt
+	kept       kept
 }
 
 var (
@@ -67,8 +73,20 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	s.write, s.names = write, newNames()
-	s.close = sync.OnceValue(func() error { return errors.Join(s.read.Close(), write.Close()) })
+	s.write, s.names, s.statements = write, newNames(), map[string]*sql.Stmt{}
+	if s.conn, err = write.Conn(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open books at %s: %w", path, err), s.read.Close(), write.Close())
+	}
+	s.close = sync.OnceValue(func() error {
+		gathered := s.Gather(context.Background())
+		for _, statement := range s.statements {
+			_ = statement.Close()
+		}
+		return errors.Join(gathered, s.read.Close(), s.conn.Close(), write.Close())
+	})
+	if err := s.Gather(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open books at %s: %w", path, err), s.Close())
+	}
 	return s, nil
 }
 
@@ -174,6 +192,9 @@ func migrate(ctx context.Context, db *sql.DB, path string) error {
 	return nil
 }
 
+// followUps are the parts of migrations that SQL does not say well, by version.
+var followUps = map[int]func(w *writer) error{5: followUp5}
+
 func migrateTo(ctx context.Context, db *sql.DB, from int, text string) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -186,6 +207,12 @@ func migrateTo(ctx context.Context, db *sql.DB, from int, text string) error {
 	}
 	if _, err := tx.ExecContext(ctx, text); err != nil {
 		return err
+	}
+	if follow := followUps[from+1]; follow != nil {
+		w := writer{ctx: ctx, conn: tx, names: newNames(), known: map[string]*sql.Stmt{}, kept: &kept{tail: newTail()}}
+		if err := errors.Join(follow(&w), w.err); err != nil {
+			return err
+		}
 	}
 	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", from+1)); err != nil {
 		return err

@@ -1,11 +1,17 @@
 package sqlite_test
 
 import (
+	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"testing"
+
+	"github.com/accordo-ai/accordo/internal/ledger"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -27,6 +33,66 @@ func open(t *testing.T, place string) interface {
 }
 
 func TestStore_Conforms(t *testing.T) { storetest.Run(t, open) }
+
+// gathering gathers after every third batch, so that readers find some batches
+// gathered and some behind.
+type gathering struct {
+	*sqlite.Store
+	appended int
+}
+
+func (g *gathering) Append(ctx context.Context, step *ledger.Step) error {
+	if err := g.Store.Append(ctx, step); err != nil {
+		return err
+	}
+	if g.appended++; g.appended%3 > 0 {
+		return nil
+	}
+	return g.Gather(ctx)
+}
+
+func TestStore_ConformsWhileItGathers(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, place string) interface {
+		settle.Store
+		Close() error
+	} {
+		return &gathering{Store: open(t, place).(*sqlite.Store)}
+	})
+}
+
+// TestFind_AfterRunsWereMerged adds requests until runs of several sizes have
+// been merged.
+func TestFind_AfterRunsWereMerged(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer s.Close()
+	var head ledger.Head
+	want := map[string]ledger.Located{}
+	for n := range 600 {
+		step := ledger.Step{Head: head, Batch: ledger.Batch{Sequence: head.Batch + 1, First: head.Last + 1, Prev: head.Hash}}
+		for i := range 1 + n%37*n%53 {
+			l := ledger.Located{Request: fmt.Sprintf("%d-%d", n, i), Intent: head.Last + uint64(2*i) + 1}
+			if i%9 > 0 {
+				l.Outcome = l.Intent + 1 + uint64(i%3)*1000
+			}
+			step.Requests = append(step.Requests, l)
+			if i%5 == 0 {
+				want[l.Request] = l
+			}
+		}
+		step.Batch.Last = step.Batch.First + uint64(2*len(step.Requests))
+		step.Batch.Hash = step.Batch.Sum()
+		step.Head.Batch, step.Head.Last, step.Head.Hash = step.Batch.Sequence, step.Batch.Last, step.Batch.Hash
+		head = step.Head
+		if err := s.Append(t.Context(), &step); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for request, place := range want {
+		if got, err := s.Find(t.Context(), request); err != nil || len(got) != 1 || got[0] != place {
+			t.Fatalf("%s stands at %+v, found %+v, %v", request, place, got, err)
+		}
+	}
+}
 
 func TestReader_WorksBesideTheWriterAndAfterIt(t *testing.T) {
 	dir := t.TempDir()
@@ -130,11 +196,22 @@ func TestOpen_BringsTheFirstSchemaUpToDate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, statement := range []string{
-		"DROP TABLE subject", "DROP TABLE parted", "DROP TABLE period", "DROP INDEX batch_fact", "DROP INDEX entry_difference", "ALTER TABLE batch DROP COLUMN fact", "ALTER TABLE batch DROP COLUMN fact_digest",
-		"DROP INDEX entry_debit", "DROP INDEX entry_credit", "CREATE INDEX entry_debit ON entry (debit)", "CREATE INDEX entry_credit ON entry (credit)", "PRAGMA user_version = 1",
+		"DROP TABLE subject", "DROP TABLE parted", "DROP TABLE rolled", "DROP TABLE movement", "DROP TABLE hour", "DROP TABLE touch", "DROP TABLE open_entry", "DROP TABLE request_run", "DROP TABLE request_page",
+		"CREATE INDEX entry_contract ON entry (contract) WHERE contract > 0", "CREATE INDEX entry_suspense ON entry (kind) WHERE kind = 7",
+		"CREATE TABLE request (hash INTEGER NOT NULL, intent INTEGER NOT NULL, outcome INTEGER NOT NULL, PRIMARY KEY (hash, intent, outcome)) STRICT, WITHOUT ROWID",
+		"DROP TABLE period", "DROP INDEX batch_fact", "ALTER TABLE batch DROP COLUMN fact", "ALTER TABLE batch DROP COLUMN fact_digest",
+		"CREATE INDEX entry_debit ON entry (debit)", "CREATE INDEX entry_credit ON entry (credit)", "PRAGMA user_version = 1",
 	} {
 		if _, err := db.Exec(statement); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	for i := range steps {
+		for _, l := range steps[i].Requests {
+			sum := sha256.Sum256([]byte(l.Request))
+			if _, err := db.Exec("INSERT INTO request VALUES (?, ?, ?)", int64(binary.BigEndian.Uint64(sum[:8])), int64(l.Intent), int64(l.Outcome)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	if err := db.Close(); err != nil {
@@ -152,5 +229,21 @@ func TestOpen_BringsTheFirstSchemaUpToDate(t *testing.T) {
 	}
 	if diff := cmp.Diff(state, have); diff != "" || len(have.Periods) == 0 || len(have.Suspended) == 0 {
 		t.Errorf("-fresh +brought up to date:\n%s", diff)
+	}
+	for i := range steps {
+		for _, l := range steps[i].Requests {
+			a, err := want.Find(t.Context(), l.Request)
+			b, err2 := w.Find(t.Context(), l.Request)
+			if err := errors.Join(err, err2); err != nil || len(a) == 0 || !cmp.Equal(a, b) {
+				t.Fatalf("places of %s: %v, %v brought up to date: %v", l.Request, a, b, err)
+			}
+		}
+	}
+	for _, b := range state.Balances {
+		a, err := want.Movements(t.Context(), b.Account, 202606)
+		c, err2 := w.Movements(t.Context(), b.Account, 202606)
+		if err := errors.Join(err, err2); err != nil || !cmp.Equal(a, c) {
+			t.Errorf("movements of %s: %v, %v brought up to date: %v", b.Account, a, c, err)
+		}
 	}
 }

@@ -34,3 +34,18 @@ func (s *Store) Lefts(ctx context.Context, first, last uint64) (map[uint64]int64
 	})
 	return lefts, err
 }
+
+// subjects writes what a step changed of them.
+func (w *writer) subjects(s *ledger.Step) {
+	for _, v := range s.Subjects {
+		w.rows.values = append(w.rows.values, v.Subject[:], v.Period, v.Granted, v.Used)
+	}
+	w.bulk("INSERT INTO subject (subject, period, granted, used) VALUES ", 4, " ON CONFLICT (period, subject) DO UPDATE SET granted = excluded.granted, used = excluded.used", &w.rows)
+	if f := s.Fact; f != nil && f.MonthClosed != nil {
+		w.exec("DELETE FROM subject WHERE period <= ?", f.MonthClosed.Month)
+	}
+	for _, v := range s.Lefts {
+		w.rows.add(int64(v.Outcome), v.Left)
+	}
+	w.bulk("INSERT INTO parted (outcome, remain) VALUES ", 2, "", &w.rows)
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/settle"
 )
@@ -77,6 +78,7 @@ func Run(t *testing.T, open Opener) {
 	t.Run("Append_RefusesWhatDoesNotFollow", func(t *testing.T) { refuses(t, open, steps) })
 	t.Run("Append_CancelledLeavesNothing", func(t *testing.T) { cancelled(t, open, steps) })
 	t.Run("Entries_AreSelected", func(t *testing.T) { selects(t, open, steps) })
+	t.Run("Sums_AreThoseOfTheEntries", func(t *testing.T) { sums(t, open, steps) })
 	t.Run("Find_GivesEveryPlaceOfARequest", func(t *testing.T) { finds(t, open, steps) })
 }
 
@@ -267,6 +269,84 @@ func selects(t *testing.T, open Opener, steps []ledger.Step) {
 			}
 		})
 	}
+}
+
+// sums compares what the store adds up with the entries themselves: balances
+// at instants, and movements and balances of months.
+func sums(t *testing.T, open Opener, steps []ledger.Step) {
+	s := open(t, t.TempDir())
+	defer s.Close()
+	fill(t, s, steps)
+	var entries []ledger.Entry
+	accounts, months, instants := map[ledger.AccountID]bool{}, map[int32]bool{}, []int64{0, 1 << 62}
+	for i := range steps {
+		for _, e := range steps[i].Batch.Entries {
+			entries = append(entries, e)
+			accounts[e.Debit], accounts[e.Credit], months[e.Period] = true, true, true
+			if len(entries)%40 == 0 {
+				instants = append(instants, e.From-1, e.From, e.From+1)
+			}
+		}
+	}
+	for account := range accounts {
+		for _, at := range instants {
+			var want money.Amount
+			for i := range entries {
+				if e := &entries[i]; e.From <= at {
+					want += signed(e, account)
+				}
+			}
+			if got, err := s.BalanceAt(t.Context(), account, at); got != want || err != nil {
+				t.Fatalf("balance of %s at %d is %d, %v, want %d", account, at, got, err, want)
+			}
+		}
+		for month := range months {
+			got, err := s.Movements(t.Context(), account, month)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var sum, want money.Amount
+			var lines, wantLines, count, wantCount int64
+			for _, m := range got {
+				sum, lines, count = sum+m.Amount, lines+m.Lines, count+m.Entries
+			}
+			for i := range entries {
+				if e := &entries[i]; e.Period == month && (e.Debit == account || e.Credit == account) {
+					want, wantLines, wantCount = want+signed(e, account), wantLines+e.Lines, wantCount+1
+				}
+			}
+			if sum != want || lines != wantLines || count != wantCount {
+				t.Errorf("movements of %s in %d come to %d in %d entries with %d lines, want %d, %d, %d", account, month, sum, count, lines, want, wantCount, wantLines)
+			}
+		}
+	}
+	periods, err := s.Periods(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	total := map[ledger.AccountID]money.Amount{}
+	for _, p := range periods {
+		total[p.Account] += p.Amount
+	}
+	balances, err := s.Balances(t.Context())
+	if err != nil || len(balances) != len(accounts) {
+		t.Fatalf("%d balances of %d accounts, %v", len(balances), len(accounts), err)
+	}
+	for _, b := range balances {
+		if total[b.Account] != b.Amount {
+			t.Errorf("the months of %s come to %d, its balance is %d", b.Account, total[b.Account], b.Amount)
+		}
+	}
+}
+
+func signed(e *ledger.Entry, account ledger.AccountID) (n money.Amount) {
+	if e.Debit == account {
+		n += e.Amount
+	}
+	if e.Credit == account {
+		n -= e.Amount
+	}
+	return n
 }
 
 func finds(t *testing.T, open Opener, steps []ledger.Step) {

@@ -40,8 +40,8 @@ CREATE TABLE hour (
 ) STRICT, WITHOUT ROWID;
 
 -- Which batches hold entries of something: what is 1 for an account, 2 for a
--- contract, 3 for a kind and 4 for an hour of their beginning. Bit n of batches
--- is batch 64 x chunk + n.
+-- contract, 3 for a kind, 4 for an hour of their beginning, 5 for a month and 6
+-- for a price. Bit n of batches is batch 64 x chunk + n.
 CREATE TABLE touch (
   what    INTEGER NOT NULL,
   id      INTEGER NOT NULL,
