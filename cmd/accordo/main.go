@@ -28,6 +28,7 @@ type cli struct {
 	Ledger      ledgerCommand      `cmd:"" help:"Read the books: balances, entries, trace, verify."`
 	Contracts   contractsCommand   `cmd:"" help:"Show what each contract has burnt of its floor or capacity."`
 	Invoices    invoicesCommand    `cmd:"" help:"Import providers' invoices and close what differs from the books."`
+	Invoice     invoiceCommand     `cmd:"" help:"What a customer, a channel or a seller of plans is invoiced for a month."`
 	Statement   statementCommand   `cmd:"" help:"What stands between the operator and a party in a month."`
 	Close       closeCommand       `cmd:"" help:"Close a month: accrue fees, expense unused capacity, settle floors."`
 	Record      recordCommand      `cmd:"" help:"Record what happened besides usage."`

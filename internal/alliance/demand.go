@@ -165,7 +165,9 @@ type Tenant struct {
 	ID    TenantID `yaml:"id"`
 	Name  string   `yaml:"name"`
 	Party PartyID  `yaml:"party,omitempty"`
-	Keys  []Key    `yaml:"keys"`
+	// PaymentDays is how many days after an invoice it is due, 0 for unsaid.
+	PaymentDays int64 `yaml:"payment_days,omitempty"`
+	Keys        []Key `yaml:"keys"`
 }
 
 // Key is an API key, known by the SHA-256 of its secret.

@@ -50,7 +50,7 @@ func writeLines(w io.Writer, e *ledger.Entry, lines []ledger.Line) error {
 		l := &lines[i]
 		for j := range l.Postings {
 			if p := &l.Postings[j]; p.Key == e.LineKey() {
-				fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%d, %d\t\n", l.Request, l.Attempt, l.Tokens.Total(), settle.Exact(p), l.Intent, l.Outcome)
+				fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%d, %d\t\n", l.Request, l.Attempt, p.Of(l).Total(), settle.Exact(p), l.Intent, l.Outcome)
 			}
 		}
 	}

@@ -38,6 +38,14 @@ type Posting struct {
 	Divisor   int64           `json:"divisor"`
 }
 
+// Of returns the tokens of its line that the posting rates.
+func (p *Posting) Of(l *Line) usage.Vector {
+	if p.Tokens != nil {
+		return *p.Tokens
+	}
+	return l.Tokens
+}
+
 // Amount is the posting alone, rounded down: for display, never for sums.
 func (p *Posting) Amount() money.Amount {
 	q, _, _ := p.Numerator.FloorDiv(p.Divisor)
@@ -161,10 +169,7 @@ func SumOf(k Key, lines []Line) Sum {
 		l := &lines[i]
 		for j := range l.Postings {
 			if p := &l.Postings[j]; p.Key == k {
-				u := l.Tokens
-				if p.Tokens != nil {
-					u = *p.Tokens
-				}
+				u := p.Of(l)
 				s.Numerator, s.Tokens = s.Numerator.Add(p.Numerator), s.Tokens.Add(u)
 				s.Lines++
 				buf = appendLine(buf, l.Intent, l.Outcome, l.Attempt, u, p.Numerator)

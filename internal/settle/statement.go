@@ -193,6 +193,11 @@ func refsOf(a *alliance.Alliance, party string) (owns map[string]bool, name stri
 			owns[string(t.ID)] = true
 		}
 	}
+	for i := range a.Channels {
+		if ch := &a.Channels[i]; string(ch.Party) == party && ch.Presentation != "" {
+			owns[string(ch.ID)] = true
+		}
+	}
 	for i := range a.Contracts {
 		if c := &a.Contracts[i]; string(c.Provider) == party {
 			owns[string(c.ID)] = true

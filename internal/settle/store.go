@@ -46,6 +46,9 @@ type Reader interface {
 	// Movements sums the entries of an account in a civil month (YYYYMM) by
 	// kind, other account, contract and price.
 	Movements(ctx context.Context, account ledger.AccountID, month int32) ([]Movement, error)
+	// Sums sums the entries of an account in a civil month by all that rates
+	// them: kind, other account, price, terms and ref.
+	Sums(ctx context.Context, account ledger.AccountID, month int32) ([]Sum, error)
 	// Suspended returns the entries whose suspense is open, oldest first.
 	Suspended(ctx context.Context) ([]Placed, error)
 	// Differences returns the entries of open differences, oldest first.

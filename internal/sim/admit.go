@@ -170,7 +170,7 @@ func (r *request) outputLimit() (out int64, chosen bool) {
 	}
 	out, chosen = r.chosen, r.chosen > 0
 	if !chosen {
-		l := r.plan.Limits
+		l := r.plan.Bounds()
 		if out = r.plan.DefaultOutputTokens; out == 0 && (l.TokensPerDay > 0 || l.SpendPerDay > 0 || l.SpendPerMonth > 0) {
 			out = defaultOutput
 		}
@@ -182,7 +182,7 @@ func (r *request) outputLimit() (out int64, chosen bool) {
 }
 
 func (s *Simulator) hold(r *request, input, output int64) *quota.Refusal {
-	id, refusal := s.quota.Hold(s.now, r.subject(), r.plan.Limits, quota.Ask{
+	id, refusal := s.quota.Hold(s.now, r.subject(), r.plan.Bounds(), quota.Ask{
 		Tokens: input + output, EstimateTokens: r.estimate.UncachedInput + min(output, outputEstimate),
 		Spend:   rating.Ceil(dearest(r.plan.Price), usage.Vector{UncachedInput: input, Output: output}),
 		Expires: s.now.Add(longestAttempt*maxAttempts + time.Minute),
