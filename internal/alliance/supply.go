@@ -38,6 +38,14 @@ type Contract struct {
 	Rollover *Rollover `yaml:"rollover,omitempty"`
 	// RevenueShare is what the provider gets of the operator's revenue.
 	RevenueShare *RevenueShare `yaml:"revenue_share,omitempty"`
+	// Overage is what usage beyond the floor, the credit or the reserved
+	// throughput costs; nil: the contract's price.
+	Overage *Overage `yaml:"overage,omitempty"`
+	// Eligibility is which charges retire the floors; nil: all, at what is paid.
+	Eligibility *Eligibility `yaml:"eligibility,omitempty"`
+	// TrueUp and TrueDown are the rights to raise and to cut floors, by facts.
+	TrueUp   *TrueUp   `yaml:"true_up,omitempty"`
+	TrueDown *TrueDown `yaml:"true_down,omitempty"`
 	// Fees are fixed payments per interval (take_or_pay, throughput_reservation).
 	Fees []Fee `yaml:"fees,omitempty"`
 	// Ramp is the capacity contracted from a date on; pools of the contract never add up to more.

@@ -20,6 +20,8 @@ const (
 	PoolBill     Event = 40 // a pool by the chip-second was billed for a month
 	FeeAbated    Event = 30 // capacity was delivered late under a fixed fee
 	AbatedLate   Event = 31 // the same, of a month that is closed
+	UsageBeyond  Event = 41 // a request was served beyond the commitment
+	CommitTurned Event = 42 // a commitment was used up by usage, or came to be open again
 )
 
 // Class is the class of an account.
@@ -93,6 +95,8 @@ var (
 	commitOpen  = Account{Memo, "commit_open", OfInterval}
 	commitUsed  = Account{Memo, "commit_used", OfInterval}
 	commitLost  = Account{Memo, "commit_lapsed", OfInterval}
+	commitTurn  = Account{Memo, "commit_turned", OfInterval}
+	overage     = Account{Expense, "overage", OfInterval}
 	capUsed     = Account{Memo, "capacity_used", OfPool}
 	capOpen     = Account{Memo, "capacity_open", OfPool}
 )
@@ -124,6 +128,10 @@ func Legs(c *alliance.Contract, billing alliance.Billing, ev Event) []Leg {
 		switch ev {
 		case Usage:
 			return []Leg{metered(billing), {commitUsed, commitOpen, AtCommitment}}
+		case UsageBeyond:
+			return []Leg{{overage, accrued, AtPrice}}
+		case CommitTurned:
+			return []Leg{{commitTurn, commitOpen, AtCommitment}}
 		case FloorOpened:
 			return []Leg{{commitOpen, commitFloor, AtFloor}}
 		case FloorMissed:
@@ -133,6 +141,10 @@ func Legs(c *alliance.Contract, billing alliance.Billing, ev Event) []Leg {
 		switch ev {
 		case Usage:
 			return []Leg{{compute, prepaid, AtPrice}, {commitUsed, commitOpen, AtCommitment}}
+		case UsageBeyond:
+			return []Leg{{overage, accrued, AtPrice}}
+		case CommitTurned:
+			return []Leg{{commitTurn, commitOpen, AtCommitment}}
 		case FloorOpened:
 			return []Leg{{commitOpen, commitFloor, AtFloor}}
 		case CreditBought:
@@ -146,6 +158,8 @@ func Legs(c *alliance.Contract, billing alliance.Billing, ev Event) []Leg {
 		switch ev {
 		case Usage:
 			return []Leg{{compute, clearing, AtStandard}, {capUsed, capOpen, AtUse}}
+		case UsageBeyond:
+			return []Leg{{compute, accrued, AtPrice}}
 		case FeeAccrued:
 			return []Leg{{clearing, accrued, AtFee}}
 		case CapacityLost:

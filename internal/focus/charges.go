@@ -122,8 +122,8 @@ func (b *Books) usage(latest *alliance.Alliance, w Window) ([]charge, map[feeKey
 		if g.booked != 0 {
 			c.booked = monthStart(g.booked)
 		}
-		c.credit = c.contract != nil && prepays(c.contract)
-		c.fixed = c.credit || c.contract != nil && contract.Perishes(c.contract.Shape)
+		c.credit = c.contract != nil && prepays(c.contract) && g.costCredit.Kind() == prepaidKind
+		c.fixed = c.credit || c.contract != nil && contract.Perishes(c.contract.Shape) && (g.costCredit == "" || g.costCredit.Kind() == clearingKind)
 		if !c.fixed {
 			c.billed = c.effective
 		} else if err := c.covered(); err != nil {
@@ -232,6 +232,7 @@ func capacityUnit(c *alliance.Contract) string {
 const (
 	clearingKind = "capacity_clearing" // where fees and bills of capacity meet its use
 	payableKind  = "payable"
+	prepaidKind  = "prepaid"
 )
 
 // bookedFee is what the books hold of a contract's fixed fee in one month.
@@ -294,9 +295,12 @@ func (c *charge) entry(e *ledger.Entry) bool {
 	c.billed, c.effective, c.description = e.Amount, e.Amount, "Booked as "+e.Kind.String()
 	switch e.Kind {
 	case ledger.Cost:
-		if e.Credit.Kind() == clearingKind && c.contract != nil && contract.Perishes(c.contract.Shape) || c.contract != nil && prepays(c.contract) {
+		if e.Credit.Kind() == clearingKind && c.contract != nil && contract.Perishes(c.contract.Shape) || c.contract != nil && prepays(c.contract) && e.Credit.Kind() == prepaidKind {
 			c.late(e)
 		}
+		return true
+	case ledger.Surcharge:
+		c.description = fmt.Sprintf("Overage of %s: %d tokens at %s, above the contract's price", c.title(), e.Tokens.Total(), e.Price)
 		return true
 	case ledger.Unused:
 		c.description = "What the bill of a pool differs by from its requests"
@@ -339,6 +343,13 @@ func (c *charge) entry(e *ledger.Entry) bool {
 // the position of another currency that stands for one.
 func charged(a ledger.AccountID) bool {
 	return a.Class() == contract.Expense || a.Class() == contract.Equity
+}
+
+func (c *charge) title() string {
+	if c.contract == nil {
+		return "a contract"
+	}
+	return c.contract.Title
 }
 
 // late is use of what was paid ahead by a request that was booked later.

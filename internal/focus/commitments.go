@@ -306,8 +306,12 @@ func (v *invoiced) write(w *writer, a *alliance.Alliance, from time.Time) error 
 	if e.Kind == ledger.Difference {
 		category, description = adjustment, "Difference between invoice and books: "+ledger.DifferenceKind(e)
 		grain["x_Place"], grain["x_Difference"] = place, ledger.DifferenceKind(e)
-	} else if price, pool, ok := strings.Cut(e.Price, ","); ok {
-		grain["x_Price"], grain["x_Pool"] = price, pool
+	} else if price, place, ok := strings.Cut(e.Price, ","); ok {
+		what := "x_Pool"
+		if strings.Contains(place, ",") { // of what goes beyond a commitment
+			what = "x_Commitment"
+		}
+		grain["x_Price"], grain[what] = price, place
 	}
 	if e.Contract != "" {
 		grain["x_Contract"] = e.Contract

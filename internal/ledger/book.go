@@ -87,6 +87,9 @@ type State struct {
 	Differences []Entry
 	// Subjects are those of open months, by period, then subject.
 	Subjects []Subject
+	// Turns are the entries by which commitments were used up or opened again,
+	// by account, then in the order of the journal.
+	Turns []Entry
 }
 
 // Step is one batch with what it changed: a store writes it at once or not at
@@ -139,6 +142,8 @@ type Book struct {
 	writtenOff  map[uint64]bool            // outcomes whose missing line was accepted
 
 	rates *exchange.Table
+	// turns are those of each interval of a commitment, by the ref of its accounts.
+	turns map[string][]Entry
 
 	terms map[termsKey]*Terms
 	flows map[flowKey]*postedFlow
@@ -160,7 +165,9 @@ type flowKey struct {
 
 type postedFlow struct {
 	*flow
-	slots []*slot // one per rule of flow.served
+	slots    []*slot // one per rule of flow.served
+	past     []*slot // one per rule of flow.beyond
+	overflow *postedFlow
 }
 
 // slot gathers the lines of one entry during one call of Post.
@@ -190,7 +197,7 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 		periods: make(map[periodKey]money.Amount, len(s.Periods)), suspended: make(map[uint64]struct{}, len(s.Suspended)),
 		differences: map[string]Entry{}, closed: map[uint64]*SuspenseClosed{}, writtenOff: map[uint64]bool{},
 		subjects:    make(map[SubjectKey]subjectCount, len(s.Subjects)),
-		billedPools: map[poolMonth]bool{}, waived: map[waiver]bool{},
+		billedPools: map[poolMonth]bool{}, waived: map[waiver]bool{}, turns: map[string][]Entry{},
 		open: make(map[uint64]OpenIntent, len(s.Open)), terms: map[termsKey]*Terms{},
 		flows: map[flowKey]*postedFlow{}, slots: map[Key]*slot{},
 	}
@@ -208,6 +215,9 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 	}
 	for _, v := range s.Subjects {
 		b.subjects[v.SubjectKey] = subjectCount{v.Granted, v.Used}
+	}
+	for i := range s.Turns {
+		b.turned(&s.Turns[i])
 	}
 	for _, v := range s.Suspended {
 		b.suspended[v] = struct{}{}
@@ -277,6 +287,9 @@ func (b *Book) State() State {
 	for _, id := range slices.Sorted(maps.Keys(b.differences)) {
 		s.Differences = append(s.Differences, b.differences[id])
 	}
+	for _, ref := range slices.Sorted(maps.Keys(b.turns)) {
+		s.Turns = append(s.Turns, b.turns[ref]...)
+	}
 	return s
 }
 
@@ -328,6 +341,24 @@ func (b *Book) slot(k Key, divisor int64) *slot {
 	return s
 }
 
+// posted gives a flow the slots of its entries.
+func (b *Book) posted(plain *flow) *postedFlow {
+	f := &postedFlow{flow: plain}
+	b.relocate(f.flow)
+	for i := range f.served {
+		f.slots = append(f.slots, b.slot(f.served[i].key, f.served[i].divisor))
+	}
+	if f.beyond != nil {
+		for i := range f.beyond.rules {
+			f.past = append(f.past, b.slot(f.beyond.rules[i].key, f.beyond.rules[i].divisor))
+		}
+	}
+	if f.flow.overflow != nil {
+		f.overflow = b.posted(f.flow.overflow)
+	}
+	return f
+}
+
 // flow returns how an intent is posted, from memory where it can.
 func (b *Book) flow(in *record.Intent, at int64) (*postedFlow, error) {
 	k := flowKey{in.Terms, in.Tenant, in.Plan, in.Channel, in.Model, in.Variant, in.Pool, in.CostPrice, in.SalePrice}
@@ -338,11 +369,7 @@ func (b *Book) flow(in *record.Intent, at int64) (*postedFlow, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &postedFlow{flow: t.flow(in, at, exchange.Always)}
-	b.relocate(f.flow)
-	for i := range f.served {
-		f.slots = append(f.slots, b.slot(f.served[i].key, f.served[i].divisor))
-	}
+	f := b.posted(t.flow(in, at, exchange.Always))
 	b.flows[k] = f
 	return f, nil
 }

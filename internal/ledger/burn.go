@@ -78,6 +78,9 @@ func (b *Book) Burns(t *Terms, at time.Time) []Burn {
 		burn := Burn{Contract: c.ID, Title: c.Title, Provider: c.Provider, Shape: c.Shape, Currency: t.alliance.CurrencyOf(c)}
 		for _, f := range c.Floors {
 			used := b.used(t, c, f)
+			for _, leg := range contract.Legs(c, "", contract.UsageBeyond) {
+				burn.Cost += b.Balance(interval(t, leg.Debit, c, f))
+			}
 			burn.Floors = append(burn.Floors, FloorBurn{From: f.From, Until: f.Until, Floor: f.Amount, Used: used, Open: f.Amount - used, Current: f.Holds(at)})
 		}
 		for j := range t.alliance.Pools {

@@ -85,6 +85,12 @@ func (b *Book) relocate(f *flow) {
 	if in := f.included; in != nil {
 		in.subject, in.grant, in.uncounted = b.place(in.subject), b.place(in.grant), b.place(in.uncounted)
 	}
+	if f.beyond != nil {
+		for i := range f.beyond.rules {
+			f.beyond.rules[i].key = b.place(f.beyond.rules[i].key)
+		}
+		f.beyond.turn = b.place(f.beyond.turn)
+	}
 }
 
 // monthPosting closes one month.

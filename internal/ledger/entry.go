@@ -39,6 +39,8 @@ const (
 	Share      Kind = 19 // revenue shared with a provider
 
 	LateDelivery Kind = 30 // what late delivery takes off a fixed fee
+	Surcharge    Kind = 40 // what usage beyond a commitment costs on top of the contract's price
+	Turn         Kind = 41 // the request by which a commitment was used up, or came to be open again
 
 	Converted   Kind = 50 // a cost owed in another currency, in the alliance's
 	Revaluation Kind = 51 // debts in another currency at the rate of a month's end
@@ -54,7 +56,8 @@ const (
 var kindNames = [...]string{
 	"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening", "invoice", "difference", "fee", "unused", "shortfall", "lapse", "rollover", "forfeiture", "prepayment", "overage", "share",
 	LateDelivery: "late_delivery",
-	Converted:    "converted", Revaluation: "revaluation",
+	Surcharge:    "surcharge", Turn: "turn",
+	Converted: "converted", Revaluation: "revaluation",
 	Subscriber: "subscriber", Grant: "grant", Included: "included", Subscription: "subscription", Commission: "commission",
 }
 

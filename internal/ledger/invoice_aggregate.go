@@ -22,8 +22,8 @@ func (im *importer) aggregate(l *invoice.Line, again bool) error {
 		default:
 			group = append(group, a)
 			tokens = tokens.Add(a.tokens)
-			if r := a.owed(); r != nil {
-				sums[r] = sums[r].Add(a.booked())
+			for _, p := range a.parts() {
+				sums[p.rule] = sums[p.rule].Add(p.rule.numerator(p.tokens))
 			}
 		}
 	}

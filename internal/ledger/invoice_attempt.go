@@ -25,6 +25,7 @@ type billed struct {
 	tier            string
 	estimate        usage.Vector // of the intent
 	tokens          usage.Vector // booked; nothing while it is suspense
+	past            usage.Vector // of them, beyond the commitment
 	held            bool         // its suspense is open
 	month           bool         // it is of the invoice's month
 	seen            bool
@@ -43,11 +44,36 @@ func (a *billed) owed() *rule {
 	return nil
 }
 
-func (a *billed) booked() money.Wide {
-	if r := a.owed(); r != nil {
-		return r.numerator(a.tokens)
+// charged is one rule by which an attempt accrues, with the tokens that it rates.
+type charged struct {
+	rule   *rule
+	tokens usage.Vector
+}
+
+// parts are what accrues for the attempt: its cost, and what it costs on top
+// beyond a commitment.
+func (a *billed) parts() (list []charged) {
+	r := a.owed()
+	if r == nil {
+		return nil
 	}
-	return money.Wide{}
+	list = append(list, charged{r, a.tokens})
+	if b := a.flow.beyond; b != nil && !a.past.IsZero() {
+		for i := range b.rules {
+			if b.rules[i].key.Credit.Kind() == r.key.Credit.Kind() {
+				list = append(list, charged{&b.rules[i], a.past})
+			}
+		}
+	}
+	return list
+}
+
+// booked is what accrued for the attempt, each part rounded down by itself.
+func (a *billed) booked() (sum money.Amount) {
+	for _, p := range a.parts() {
+		sum += floor(p.rule.numerator(p.tokens), p.rule.divisor)
+	}
+	return sum
 }
 
 // charges is what a line claims for the attempt: its amount, or its tokens at
@@ -57,8 +83,11 @@ func (a *billed) charges(l *invoice.Line) money.Amount {
 		return *l.Amount
 	}
 	r := a.owed()
-	if r == nil {
+	switch {
+	case r == nil:
 		return 0
+	case l.Tokens == a.tokens:
+		return a.booked()
 	}
 	return floor(r.numerator(l.Tokens), r.divisor)
 }
@@ -94,11 +123,7 @@ func (im *importer) line(l *invoice.Line) error {
 	}
 	a.seen = true
 	kind := ""
-	var booked money.Amount
-	if r := a.owed(); r != nil {
-		booked = floor(a.booked(), r.divisor)
-	}
-	d := a.charges(l) - booked
+	d := a.charges(l) - a.booked()
 	switch {
 	case l.Tier != "" && a.tier != "" && l.Tier != a.tier:
 		kind = WrongTier
@@ -149,12 +174,18 @@ func (im *importer) unknown(l *invoice.Line) money.Amount {
 // take moves what the books accrued for an attempt to what agrees with the
 // invoice.
 func (im *importer) take(a *billed) {
-	r := a.owed()
-	if r == nil {
-		return
+	for _, p := range a.parts() {
+		im.takePart(a, p.rule, p.tokens)
+	}
+}
+
+func (im *importer) takePart(a *billed, r *rule, tokens usage.Vector) {
+	place := a.pool
+	if r.key.Kind == Surcharge { // accrues by interval of the commitment, not by pool
+		place = r.key.Debit.Ref()
 	}
 	k := Key{
-		Kind: Invoice, Debit: r.key.Credit, Credit: im.payable(), Asset: r.key.Asset, Price: r.key.Price + "," + a.pool,
+		Kind: Invoice, Debit: r.key.Credit, Credit: im.payable(), Asset: r.key.Asset, Price: r.key.Price + "," + place,
 		Contract: r.key.Contract, Terms: r.key.Terms, Period: im.b.bookedIn(r.key.Period), Ref: im.in.InvoiceID(),
 	}
 	m := im.matched[k]
@@ -163,10 +194,10 @@ func (im *importer) take(a *billed) {
 		im.matched[k] = m
 		im.keys = append(im.keys, k)
 	}
-	n := a.booked()
-	m.n, m.tokens = m.n.Add(n), m.tokens.Add(a.tokens)
+	n := r.numerator(tokens)
+	m.n, m.tokens = m.n.Add(n), m.tokens.Add(tokens)
 	m.first, m.last, m.from, m.until = min(m.first, a.outcome), max(m.last, a.outcome), min(m.from, a.at), max(m.until, a.at)
-	m.bytes = appendLine(m.bytes, a.intent, a.outcome, a.attempt, a.tokens, n)
+	m.bytes = appendLine(m.bytes, a.intent, a.outcome, a.attempt, tokens, n)
 	if len(m.bytes) > 1<<16 {
 		// Fold, so that a large invoice needs no more memory than a small one.
 		sum := sha256.Sum256(m.bytes)

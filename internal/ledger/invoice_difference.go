@@ -45,11 +45,10 @@ func (im *importer) operatorTerms() string { return im.terms.Hash }
 // missing finds what was served in the month and is on no invoice.
 func (im *importer) missing() error {
 	for _, a := range im.order {
-		r := a.owed()
-		if !a.month || a.seen || a.held || r == nil || a.booked().Sign() == 0 || im.before["a/"+string(a.attempt)] || im.aggregated(a) {
+		if !a.month || a.seen || a.held || a.booked() == 0 || im.before["a/"+string(a.attempt)] || im.aggregated(a) {
 			continue
 		}
-		if err := im.differ(MissingLine, "o"+strconv.FormatUint(a.outcome, 10), -floor(a.booked(), r.divisor), a, a.flow.suspense.key.Terms); err != nil {
+		if err := im.differ(MissingLine, "o"+strconv.FormatUint(a.outcome, 10), -a.booked(), a, a.flow.suspense.key.Terms); err != nil {
 			return err
 		}
 	}
@@ -161,17 +160,16 @@ func (p *factPosting) payLine(back *Entry) error {
 	rest := back.Amount
 	for i := range p.list {
 		e := p.list[i]
-		if e.Kind != Cost || e.Credit.Kind() != "accrued" {
+		if e.Kind != Cost && e.Kind != Surcharge || e.Credit.Kind() != "accrued" {
 			continue
 		}
-		pool := e.Debit.Ref()
+		place := e.Debit.Ref()
 		agreed := e
 		agreed.Kind, agreed.Debit, agreed.Credit = Invoice, e.Credit, back.Credit
-		agreed.Price, agreed.Ref = e.Price+","+pool, strings.SplitN(back.Ref, ".", 2)[0]
+		agreed.Price, agreed.Ref = e.Price+","+place, strings.SplitN(back.Ref, ".", 2)[0]
 		p.list = append(p.list, agreed)
 		c := CarryKey{agreed.Debit, agreed.Credit, agreed.Price, agreed.Divisor}
 		rest -= floor(agreed.n.Add(money.WideOf(p.b.carries[c])), agreed.Divisor)
-		break
 	}
 	p.list = append(p.list, unrounded{*back, money.WideOf(-int64(back.Amount))})
 	if rest != 0 {

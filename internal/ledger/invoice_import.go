@@ -191,6 +191,9 @@ func (im *importer) candidate(r *record.Record, listed bool, flows map[flowKey]*
 
 func (im *importer) outcome(a *billed, r *record.Record) {
 	a.outcome, a.tier = r.Sequence, r.Outcome.Tier
+	if a.flow.overflow != nil && a.flow.overflows(a.tier) {
+		a.flow = a.flow.overflow
+	}
 	why, owed := suspend(a.flow, r.Outcome)
 	_, a.held = im.b.suspended[r.Sequence]
 	closed := im.b.closed[r.Sequence]
@@ -202,6 +205,9 @@ func (im *importer) outcome(a *billed, r *record.Record) {
 		a.tokens = estimate(&record.Intent{Estimate: a.estimate}, r.Outcome, why)
 	case why == "":
 		a.tokens = r.Outcome.Usage
+	}
+	if b := a.flow.beyond; b != nil {
+		a.past = a.tokens.Add(im.b.inside(b.used.Ref(), r.Sequence, a.tokens).Neg())
 	}
 	if im.before["a/"+string(a.attempt)] {
 		a.month = false // it is not missing: it was billed

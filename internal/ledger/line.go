@@ -78,6 +78,9 @@ func lineOf(intent, outcome *record.Record, t *Terms, left *int64) (Line, error)
 	}
 	l := Line{Request: in.Request, Attempt: in.Attempt, Intent: intent.Sequence, Outcome: outcome.Sequence, At: intent.At, Tokens: out.Usage}
 	f := t.flow(in, intent.At, outcome.Sequence)
+	if f.overflow != nil && f.overflows(out.Tier) {
+		f = f.overflow
+	}
 	why, owed := suspend(f, out)
 	switch {
 	case !owed:

@@ -89,6 +89,7 @@ func (b *Book) apply(s *Step) {
 	b.forget(s.Fact)
 	for i := range s.Batch.Entries {
 		b.suspense(&s.Batch.Entries[i])
+		b.turned(&s.Batch.Entries[i])
 		b.difference(&s.Batch.Entries[i], s.Fact != nil && s.Fact.DifferenceClosed != nil)
 	}
 	for _, v := range s.Opened {
@@ -106,8 +107,8 @@ type posting struct {
 	answered []bool          // by position: the intent has its outcome
 	closed   map[uint64]bool // intents of earlier batches that got their outcome
 	touched  []*slot
-	suspense []Entry
-	pending  []money.Wide // numerators of suspense, by position
+	alone    []unrounded              // entries of one attempt, such as suspense
+	used     map[AccountID]money.Wide // of commitments before this batch, exactly
 	step     Step
 	balances map[AccountID]Balance
 	periods  map[periodKey]money.Amount
@@ -174,6 +175,9 @@ func (p *posting) outcome(i int, r *record.Record) error {
 		return fmt.Errorf("post the outcome %d: %w", r.Sequence, err)
 	}
 	p.step.Requests = append(p.step.Requests, Located{in.Request, out.Intent, r.Sequence})
+	if f.overflow != nil && f.overflows(out.Tier) {
+		f = f.overflow
+	}
 	why, owed := suspend(f.flow, out)
 	switch {
 	case !owed:
@@ -183,6 +187,9 @@ func (p *posting) outcome(i int, r *record.Record) error {
 		p.suspend(f, in, at, r, why)
 	default:
 		p.step.Batch.Served++
+		if f.beyond != nil {
+			p.surcharge(f, in.Attempt, at, r)
+		}
 		within, beyond := out.Usage, usage.Vector{}
 		if f.included != nil {
 			var left int64
@@ -223,25 +230,21 @@ func (p *posting) suspend(f *postedFlow, in *record.Intent, at int64, r *record.
 	k := f.suspense.key
 	k.Ref = string(in.Attempt)
 	p.b.buf = appendLine(p.b.buf[:0], r.Outcome.Intent, r.Sequence, in.Attempt, u, n)
-	p.suspense = append(p.suspense, Entry{
+	p.alone = append(p.alone, unrounded{Entry{
 		Key: k, Divisor: f.suspense.divisor, Lines: 1, Tokens: u, First: r.Sequence, Last: r.Sequence,
 		From: at, Until: at, Digest: sha256.Sum256(p.b.buf),
-	})
-	p.pending = append(p.pending, n)
+	}, n})
 }
 
 // entries makes the entries of what was gathered.
 func (p *posting) entries() error {
-	list := make([]unrounded, 0, len(p.touched)+len(p.suspense)+2)
+	list := make([]unrounded, 0, len(p.touched)+len(p.alone)+2)
 	for _, s := range p.touched {
 		e := Entry{Key: s.key, Divisor: s.divisor, Lines: s.lines, Tokens: s.tokens, First: s.first, Last: s.last, From: s.from, Until: s.until}
 		s.digest.Sum(e.Digest[:0])
 		list = append(list, unrounded{e, s.numerator})
 	}
-	for i, e := range p.suspense {
-		list = append(list, unrounded{e, p.pending[i]})
-	}
-	return p.book(append(list, p.counting()...))
+	return p.book(slices.Concat(list, p.alone, p.counting()))
 }
 
 // book rounds the entries of a batch, in the order of their keys, and moves

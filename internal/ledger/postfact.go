@@ -167,11 +167,14 @@ func (p *factPosting) closeSuspense(s *SuspenseClosed) error {
 	}
 	cite := citation{intent: s.Intent, outcome: s.Outcome, attempt: in.Attempt, at: intent.At}
 	held := line.Postings[0]
-	p.add(held.Key, held.Divisor, held.Numerator.Neg(), negative(line.Tokens), cite)
+	p.add(held.Key, held.Divisor, held.Numerator.Neg(), line.Tokens.Neg(), cite)
 	if s.By == ByWaiver {
 		return nil
 	}
 	f := t.flow(in, intent.At, exchange.Always)
+	if f.overflow != nil && f.overflows(outcome.Outcome.Tier) {
+		f = f.overflow
+	}
 	rules, used := f.bought, line.Tokens
 	if s.Usage != nil {
 		used = *s.Usage
@@ -195,6 +198,9 @@ func (p *factPosting) closeSuspense(s *SuspenseClosed) error {
 			p.add(rules[i].key, rules[i].divisor, rules[i].numerator(u), u, cite)
 		}
 	}
+	if f.beyond != nil {
+		p.lateSurcharge(f.beyond, used, cite)
+	}
 	return nil
 }
 
@@ -213,8 +219,4 @@ func (p *factPosting) add(k Key, divisor int64, n money.Wide, u usage.Vector, c 
 	p.list = append(p.list, unrounded{Entry{
 		Key: k, Divisor: divisor, Tokens: u, First: c.outcome, Last: c.outcome, From: c.at, Until: c.at, Digest: sha256.Sum256(p.b.buf),
 	}, n})
-}
-
-func negative(u usage.Vector) usage.Vector {
-	return usage.Vector{UncachedInput: -u.UncachedInput, CacheRead: -u.CacheRead, CacheWrite: -u.CacheWrite, Output: -u.Output, Reasoning: -u.Reasoning}
 }

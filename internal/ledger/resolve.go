@@ -56,6 +56,15 @@ func (r *resolver) resolve() {
 	for _, leg := range contract.Legs(r.contract, r.pool.BilledBy, contract.Usage) {
 		r.leg(leg, rates)
 	}
+	r.beyond()
+	r.complete()
+	if fixed {
+		r.overflow()
+	}
+}
+
+// complete adds the sale and the tokens to what is bought.
+func (r *resolver) complete() {
 	cost := len(r.flow.served)
 	sold := r.sale()
 	end := len(r.flow.served)
@@ -92,27 +101,31 @@ func (r *resolver) narrow(t alliance.Term) {
 	}
 }
 
-func (r *resolver) leg(leg contract.Leg, rates alliance.Rates) {
-	ref := func(a contract.Account) AccountID {
-		if r.t.own(r.contract) {
-			a = contract.Own(a)
-		}
-		switch a.Of {
-		case contract.OfPool:
-			return r.account(a.Class, a.Kind, string(r.pool.ID))
-		case contract.OfProvider:
-			return r.t.held(r.account(a.Class, a.Kind, r.provider), r.t.moneyOf(r.contract))
-		}
-		return r.account(a.Class, a.Kind, string(r.contract.ID))
+// ref fills in the account of one side of a leg.
+func (r *resolver) ref(a contract.Account) AccountID {
+	if r.t.own(r.contract) {
+		a = contract.Own(a)
 	}
-	id := string(r.contract.ID)
+	switch a.Of {
+	case contract.OfPool:
+		return r.account(a.Class, a.Kind, string(r.pool.ID))
+	case contract.OfProvider:
+		return r.t.held(r.account(a.Class, a.Kind, r.provider), r.t.moneyOf(r.contract))
+	}
+	return r.account(a.Class, a.Kind, string(r.contract.ID))
+}
+
+func (r *resolver) leg(leg contract.Leg, rates alliance.Rates) {
+	ref, id := r.ref, string(r.contract.ID)
 	switch leg.Basis {
 	case contract.AtPrice:
 		credit := ref(leg.Credit)
 		if leg.Credit.Of == contract.OfInterval {
 			floor, ok := contract.FloorAt(r.contract, r.at)
-			if !ok { // outside its credits the contract is metered
+			if !ok {
 				r.outside(floorTerms(r.contract))
+			}
+			if !ok || !r.retires() { // what draws on no credit is metered
 				credit = r.account(contract.Liability, "accrued", r.provider)
 			} else {
 				r.narrow(floor.Term)
@@ -128,6 +141,12 @@ func (r *resolver) leg(leg contract.Leg, rates alliance.Rates) {
 			return
 		}
 		r.narrow(floor.Term)
+		if !r.retires() {
+			return
+		}
+		if p := r.t.costs[alliance.PriceID(r.in.CostPrice)]; p != nil {
+			rates = contract.RetiringRates(r.contract, p)
+		}
 		r.add(Key{
 			Kind: Commitment, Debit: interval(r.t, leg.Debit, r.contract, floor), Credit: interval(r.t, leg.Credit, r.contract, floor),
 			Asset: commitAsset(r.t, r.contract), Price: r.in.CostPrice, Contract: id,
@@ -150,6 +169,11 @@ func (r *resolver) leg(leg contract.Leg, rates alliance.Rates) {
 		r.add(Key{Kind: Capacity, Debit: ref(leg.Debit), Credit: ref(leg.Credit), Asset: Asset(contract.Units(r.contract.Shape) + "(" + string(r.pool.ID) + ")"), Contract: id},
 			rule{basis: byUse, divisor: contract.UseDivisor, shape: r.contract.Shape, model: r.poolModel()})
 	}
+}
+
+// retires reports whether the request retires the contract's floor.
+func (r *resolver) retires() bool {
+	return contract.Retires(r.contract, r.pool.ID, alliance.ModelID(name(r.in.Model)))
 }
 
 // outside keeps a flow that found no interval clear of those that exist.

@@ -22,6 +22,7 @@ type Terms struct {
 	pools     map[alliance.PoolID]*alliance.Pool
 	contracts map[alliance.ContractID]*alliance.Contract
 	plans     map[alliance.PlanID]*alliance.Plan
+	costs     map[alliance.PriceID]*alliance.Price
 	rates     *exchange.Table // of exchange; nil: none is known
 	channels  map[alliance.ChannelID]*alliance.Channel
 }
@@ -34,6 +35,10 @@ func NewTerms(a *alliance.Alliance) *Terms {
 		contracts: make(map[alliance.ContractID]*alliance.Contract, len(a.Contracts)),
 		plans:     make(map[alliance.PlanID]*alliance.Plan, len(a.Plans)),
 		channels:  make(map[alliance.ChannelID]*alliance.Channel, len(a.Channels)),
+		costs:     make(map[alliance.PriceID]*alliance.Price, len(a.Prices)),
+	}
+	for i := range a.Prices {
+		t.costs[a.Prices[i].ID] = &a.Prices[i]
 	}
 	for i := range a.Pools {
 		t.pools[a.Pools[i].ID] = &a.Pools[i]
@@ -118,6 +123,12 @@ type flow struct {
 	// bought are those of served that are owed or used up whoever pays: all
 	// but the sale. They are there, too, when only the sale cannot be rated.
 	bought []rule
+	// overflow is how requests are posted that a throughput reservation served
+	// beyond what is reserved, in one of the contract's tiers; nil: as others.
+	overflow *flow
+	contract *alliance.Contract
+	// beyond is what they cost once a commitment is used up; nil: the same.
+	beyond *beyond
 	// suspense is the rule of an attempt that may be owed.
 	suspense rule
 	// included is how use counts against what the plan includes, nil where it

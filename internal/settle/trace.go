@@ -167,6 +167,11 @@ func (f *finder) located(l ledger.Located) error {
 			}
 		}
 	}
+	for n := range b.Entries {
+		if ledger.MayBeyond(&b.Entries[n], a.Line) {
+			a.Entries = append(a.Entries, Placed{Batch: b.Sequence, Number: n + 1, At: b.At, Entry: b.Entries[n]})
+		}
+	}
 	return nil
 }
 
@@ -266,7 +271,11 @@ func Lines(ctx context.Context, books Reader, records Records, terms TermsFunc, 
 	if err != nil {
 		return nil, err
 	}
-	lines, err := matching(outcomes, needed, lefts, cache, e)
+	match := matching
+	if e.Kind == ledger.Surcharge {
+		match = surcharged
+	}
+	lines, err := match(outcomes, needed, lefts, cache, e)
 	if err != nil {
 		return nil, errors.Join(err, ctx.Err())
 	}
@@ -274,6 +283,47 @@ func Lines(ctx context.Context, books Reader, records Records, terms TermsFunc, 
 		return lines, fmt.Errorf("the journal does not come to the entry: it has %d lines and %v tokens, the entry %d and %v: run accordo ledger verify", sum.Lines, sum.Tokens.Total(), e.Lines, e.Tokens.Total())
 	}
 	return lines, ctx.Err()
+}
+
+// surcharged recomputes the lines of what usage beyond a commitment costs on
+// top. All tokens of its requests are beyond but those of the first, within
+// which the commitment may end.
+func surcharged(outcomes []record.Record, intents map[uint64]*record.Record, lefts map[uint64]int64, cache *ledger.Book, e *ledger.Entry) (lines []ledger.Line, err error) {
+	var list []*record.Record
+	rest := e.Tokens
+	for i := range outcomes {
+		intent := intents[outcomes[i].Outcome.Intent]
+		if intent == nil || intent.Intent.Attempt != outcomes[i].Outcome.Attempt {
+			continue
+		}
+		intents[intent.Sequence] = nil // a second outcome posts nothing
+		t, err := cache.TermsAt(intent.Intent.Terms, outcomes[i].Sequence)
+		if err != nil {
+			return nil, err
+		}
+		line, err := lineOf(intent, &outcomes[i], t, lefts)
+		if err != nil {
+			return nil, err
+		}
+		if ledger.MayBeyond(e, &line) {
+			list, lines = append(list, intent), append(lines, line)
+			rest = rest.Add(line.Tokens.Neg())
+		}
+	}
+	for i := range lines {
+		tokens := lines[i].Tokens
+		if i == 0 {
+			tokens = tokens.Add(rest)
+		}
+		t, err := cache.TermsAt(list[i].Intent.Terms, lines[i].Outcome)
+		if err != nil {
+			return nil, err
+		}
+		if !ledger.Beyond(&lines[i], list[i], t, e, tokens) {
+			return nil, fmt.Errorf("the terms %s have no surcharge at %s: run accordo ledger verify", list[i].Intent.Terms, e.Price)
+		}
+	}
+	return lines, nil
 }
 
 func matching(outcomes []record.Record, intents map[uint64]*record.Record, lefts map[uint64]int64, cache *ledger.Book, e *ledger.Entry) (lines []ledger.Line, err error) {

@@ -35,6 +35,11 @@ func (v Vector) AllOutput() int64 { return v.Output + v.Reasoning }
 // Total is the number of tokens of all kinds.
 func (v Vector) Total() int64 { return v.Input() + v.AllOutput() }
 
+// Neg returns v with every count below zero: what a reversal takes back.
+func (v Vector) Neg() Vector {
+	return Vector{UncachedInput: -v.UncachedInput, CacheRead: -v.CacheRead, CacheWrite: -v.CacheWrite, Output: -v.Output, Reasoning: -v.Reasoning}
+}
+
 // IsZero reports whether nothing was counted.
 func (v Vector) IsZero() bool { return v == Vector{} }
 

@@ -47,6 +47,7 @@ func (c *checker) contracts() {
 		c.ramp(k)
 		c.own(k)
 		c.lateDelivery(k)
+		c.clauses(k)
 		c.rollover(k)
 		c.revenueShare(k)
 	}

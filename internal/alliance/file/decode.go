@@ -45,6 +45,13 @@ func (d *decoder) decode(root *node, a *alliance.Alliance) {
 			d.rates(p.Contracted, d.nodes[p.Contracted])
 		}
 	}
+	for i := range a.Contracts {
+		if o := a.Contracts[i].Overage; o != nil {
+			for j := range o.Rates {
+				d.rates(&o.Rates[j].Rates, d.nodes[&o.Rates[j]])
+			}
+		}
+	}
 	for i := range a.Plans {
 		for _, s := range a.Plans[i].Sales() {
 			d.rates(&s.Rates, d.nodes[s])

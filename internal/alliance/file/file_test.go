@@ -105,7 +105,7 @@ func TestLoad_DoesNotDependOnHowTermsAreSplitOrOrdered(t *testing.T) {
 }
 
 func TestCanonical_IsReadBackAsItWas(t *testing.T) {
-	for _, path := range []string{"testdata/good/small.yaml", "../../../examples/two-reservations/alliance.yaml", "../../../examples/openai-amazon/alliance.yaml"} {
+	for _, path := range []string{"testdata/good/small.yaml", "testdata/good/clauses.yaml", "../../../examples/two-reservations/alliance.yaml", "../../../examples/openai-amazon/alliance.yaml"} {
 		t.Run(path, func(t *testing.T) {
 			want := load(t, path)
 			text := Canonical(want)

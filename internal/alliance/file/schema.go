@@ -72,6 +72,12 @@ func rules() map[string]rule {
 		"RevenueShare.of":   {oneOf: []string{alliance.GrossOfCommission, alliance.NetOfCommission}},
 		"RampStep.from":     req, "RampStep.claim": opt(claim),
 		"LateDelivery.abates": oneOf(alliance.AbatesFees, alliance.AbatesNothing), "LateDelivery.claim": opt(claim),
+		"Overage.at":    oneOf(alliance.OverageAtList, alliance.OverageAtContract, alliance.OverageAtPremium, alliance.OverageStops),
+		"Overage.claim": opt(claim), "Overage.tiers": {form: name}, "OverageRates.model": ref(model), "OverageRates.input": req, "OverageRates.output": req,
+		"Eligibility.models": opt(model), "Eligibility.except_models": opt(model), "Eligibility.pools": opt(pool), "Eligibility.except_pools": opt(pool),
+		"Eligibility.base": {oneOf: []string{alliance.EligibleNet, alliance.EligibleGross}}, "Eligibility.claim": opt(claim),
+		"TrueUp.tiers": req, "TrueUp.claim": opt(claim), "DiscountTier.floor": req, "DiscountTier.discount_ppm": req,
+		"TrueDown.max_ppm": req, "TrueDown.claim": opt(claim),
 
 		"Chip.id": req, "Chip.name": req, "Chip.vendor": ref(party), "Chip.claim": opt(claim),
 		"ChipThroughput.workload": req, "ChipThroughput.output_tokens_per_second": req, "ChipThroughput.claim": opt(claim),

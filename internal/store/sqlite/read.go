@@ -99,6 +99,9 @@ func (s *Store) State(ctx context.Context) (st ledger.State, err error) {
 		for i := range differences {
 			st.Differences = append(st.Differences, differences[i].Entry)
 		}
+		if st.Turns, err = s.turns(ctx, tx, st.Balances); err != nil {
+			return err
+		}
 		if st.Carries, err = s.carries(ctx, tx); err != nil {
 			return err
 		}
@@ -106,6 +109,24 @@ func (s *Store) State(ctx context.Context) (st ledger.State, err error) {
 		return err
 	})
 	return st, err
+}
+
+// turns returns the entries by which commitments were used up or opened again.
+func (s *Store) turns(ctx context.Context, tx *sql.Tx, balances []ledger.Balance) (list []ledger.Entry, err error) {
+	for i := range balances {
+		if balances[i].Account.Kind() != "commit_turned" {
+			continue
+		}
+		err := each(ctx, tx, func(r row) error {
+			p, err := s.scanEntry(ctx, tx, r)
+			list = append(list, p.Entry)
+			return err
+		}, "SELECT "+entryColumns+" FROM entry WHERE debit = (SELECT id FROM name WHERE text = ?) ORDER BY first", string(balances[i].Account))
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
 }
 
 // Balances returns all accounts by path.
