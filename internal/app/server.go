@@ -101,6 +101,9 @@ func newServer(ctx context.Context, o UpOptions) (s *server, err error) {
 	if err := s.openBooks(ctx, a); err != nil {
 		return nil, err
 	}
+	if err := ledger.NewTerms(a).Fits(s.settler.Balances()); err != nil {
+		return nil, fmt.Errorf("the terms do not fit the books: %w", err)
+	}
 	a = s.fold(a)
 	if err := s.startGateway(a, keys); err != nil {
 		return nil, err
@@ -395,6 +398,9 @@ func (s *server) reload() {
 func (s *server) swap(a *alliance.Alliance) error {
 	s.folding.Lock()
 	defer s.folding.Unlock()
+	if err := ledger.NewTerms(a).Fits(s.settler.Balances()); err != nil {
+		return fmt.Errorf("the terms do not fit the books: %w", err)
+	}
 	old, oldKeys, filed, changes := s.terms.Load(), s.keys.Load(), s.filed, s.changes
 	keys, err := s.takeTerms(a)
 	a = s.terms.Load().Alliance()

@@ -460,3 +460,39 @@ func TestExchange_AMonthWithoutARateDoesNotClose(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestFits_RefusesTermsThatWouldStopTheBooks(t *testing.T) {
+	terms := euro(alliance.TakeOrPay, func(c *alliance.Contract) {
+		c.Fees = []alliance.Fee{{Term: c.Term, Amount: 92 * money.Micro}}
+		c.Ramp = []alliance.RampStep{{From: c.From, Chips: 1}}
+	})
+	d := newAbroad(t, func(hash string) (*alliance.Alliance, error) {
+		a, err := terms(hash)
+		a.Pools[0].Models = []alliance.PoolModel{{Model: "m", OutputTokensPerChipSecond: 10}}
+		return a, err
+	})
+	d.do(rate(t, "EUR", "USD", "1.1", "2026-03-01"))
+	d.serve("2026-03-02", 1000)
+	for _, row := range []struct {
+		name string
+		edit func(*alliance.Alliance)
+		fits bool
+	}{
+		{"as they are", func(*alliance.Alliance) {}, true},
+		{"the contract in another currency", func(a *alliance.Alliance) { a.Contracts[0].Currency = "" }, false},
+		{"the pool under a contract in another", func(a *alliance.Alliance) {
+			a.Contracts = append(a.Contracts, alliance.Contract{ID: "k2", Provider: "ovh", Shape: alliance.TakeOrPay})
+			a.Pools[0].Contract = "k2"
+		}, false},
+		{"the alliance in another", func(a *alliance.Alliance) { a.Currency = "EUR" }, false},
+		{"both under new ids", func(a *alliance.Alliance) {
+			a.Contracts[0].ID, a.Contracts[0].Currency, a.Pools[0].ID, a.Pools[0].Contract = "k2", "GBP", "p2", "k2"
+		}, true},
+	} {
+		a, _ := terms("t")
+		row.edit(a)
+		if err := ledger.NewTerms(a).Fits(d.book.Balances()); (err == nil) != row.fits {
+			t.Errorf("%s: %v", row.name, err)
+		}
+	}
+}
