@@ -25,6 +25,7 @@ type cli struct {
 	Up          upCommand          `cmd:"" help:"Serve an alliance file (without FILE: the built-in example)."`
 	Check       checkCommand       `cmd:"" help:"Check an alliance file and report every fault with its place."`
 	Explain     explainCommand     `cmd:"" help:"Explain why a request went where it went, or whether one would be allowed."`
+	Size        sizeCommand        `cmd:"" help:"Tell what a load takes of a pool's reserved throughput, and how many units it needs."`
 	Ledger      ledgerCommand      `cmd:"" help:"Read the books: balances, entries, trace, verify."`
 	Contracts   contractsCommand   `cmd:"" help:"Show what each contract has burnt of its floor or capacity."`
 	Invoices    invoicesCommand    `cmd:"" help:"Import providers' invoices and close what differs from the books."`

@@ -41,3 +41,20 @@ func (c explainCommand) Run(s streams) error {
 		Plan: c.Plan, At: c.At, KnownAt: c.KnownAt, Now: time.Now(), JSON: c.JSON,
 	})
 }
+
+type sizeCommand struct {
+	File              string `arg:"" help:"Alliance file." type:"path"`
+	Pool              string `required:"" help:"Pool with tokens_per_minute."`
+	Model             string `help:"Model, where the pool serves several."`
+	RequestsPerMinute int64  `required:"" name:"requests-per-minute" help:"Requests a minute, at the peak."`
+	Input             int64  `required:"" help:"Input tokens of a request, cached ones included."`
+	Cached            int64  `help:"Of these, read from a cache."`
+	CacheWrite        int64  `name:"cache-write" help:"Of these, written to a cache."`
+	Output            int64  `help:"Output tokens of a request."`
+	JSON              bool   `name:"json" help:"Answer as JSON."`
+}
+
+// Run tells what a load takes of a reservation.
+func (c sizeCommand) Run(s streams) error {
+	return app.SizeReservation(s.out, c.File, c.Pool, c.Model, app.Load{RequestsPerMinute: c.RequestsPerMinute, Input: c.Input, Cached: c.Cached, CacheWrite: c.CacheWrite, Output: c.Output}, c.JSON)
+}

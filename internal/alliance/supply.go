@@ -160,12 +160,32 @@ type Pool struct {
 	// throughput reservation, or the provider's quota of an on-demand pool;
 	// 0 where chips bound the pool or nothing does.
 	TokensPerMinute int64 `yaml:"tokens_per_minute,omitempty"`
+	// OutputTokensPerMinute is output reserved apart from input, where the
+	// provider sells the two apart; 0: TokensPerMinute holds both.
+	OutputTokensPerMinute int64 `yaml:"output_tokens_per_minute,omitempty"`
+	// WindowSeconds is how long the provider averages a reservation's
+	// throughput over; 0: a minute.
+	WindowSeconds int64 `yaml:"window_seconds,omitempty"`
+	// BoughtAs says in which units of the provider the throughput was bought.
+	BoughtAs *Units `yaml:"bought_as,omitempty"`
 	// MaxInFlight bounds the requests under way at once; it is required.
 	MaxInFlight int64       `yaml:"max_in_flight"`
 	Models      []PoolModel `yaml:"models"`
 	Endpoint    Endpoint    `yaml:"endpoint"`
 	StandIn     *StandIn    `yaml:"stand_in,omitempty"`
 	Sourced     `yaml:",inline"`
+}
+
+// Units are what a provider sells throughput in: provisioned throughput
+// units, generative scale units, model units.
+type Units struct {
+	Unit  string `yaml:"unit"` // its name: PTU, GSU
+	Count int64  `yaml:"count"`
+	// TokensPerMinute are the burn units a minute of one unit.
+	TokensPerMinute int64 `yaml:"tokens_per_minute_each"`
+	Minimum         int64 `yaml:"minimum,omitempty"`   // that must be bought
+	Increment       int64 `yaml:"increment,omitempty"` // in which more is bought; 0: one
+	Sourced         `yaml:",inline"`
 }
 
 // PoolModel is a model that a pool serves and what one token of it uses.
@@ -181,6 +201,8 @@ type PoolModel struct {
 	// Weights are burn units per token, in parts per million (1,000,000 = one unit a token).
 	InputWeightPPM  int64 `yaml:"input_weight_ppm,omitempty"`
 	CachedWeightPPM int64 `yaml:"cached_weight_ppm,omitempty"`
+	// CacheWriteWeightPPM is of input written to a cache; 0: as other input.
+	CacheWriteWeightPPM int64 `yaml:"cache_write_weight_ppm,omitempty"`
 	OutputWeightPPM int64 `yaml:"output_weight_ppm,omitempty"`
 	Sourced         `yaml:",inline"`
 }

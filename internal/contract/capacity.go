@@ -47,7 +47,7 @@ func Use(s alliance.Shape, pm *alliance.PoolModel, u usage.Vector) int64 {
 		}
 		return 0
 	case alliance.ThroughputReserved:
-		return (u.UncachedInput+u.CacheWrite)*pm.InputWeightPPM + u.CacheRead*pm.CachedWeightPPM + u.AllOutput()*pm.OutputWeightPPM
+		return u.UncachedInput*pm.InputWeightPPM + u.CacheWrite*cacheWriteWeight(pm) + u.CacheRead*pm.CachedWeightPPM + u.AllOutput()*pm.OutputWeightPPM
 	}
 	return 0
 }

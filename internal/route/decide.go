@@ -119,6 +119,10 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 			x.Verdict = record.Full
 			continue
 		}
+		if p.buckets != nil && c.bounded && !p.admits(at, use, out) {
+			x.Verdict = record.Full
+			continue
+		}
 		if len(tried) > 0 && wasTried(tried, c.id) {
 			x.Verdict = record.Tried
 			continue
@@ -196,6 +200,8 @@ func (r *Router) whyNone(at int64, s *set, considered []record.Considered) (stri
 				wait = min(wait, p.health.fullUntil-at)
 			case p.crowded(at, s.share):
 				wait = min(wait, int64(fullRetry))
+			case p.buckets != nil && p.left > 0:
+				wait = min(wait, p.refill(at))
 			default:
 				wait = min(wait, r.windowEnd-at)
 			}

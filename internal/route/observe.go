@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/accordo-ai/accordo/internal/contract"
 	"github.com/accordo-ai/accordo/internal/usage"
 )
 
@@ -78,6 +79,7 @@ type reservation struct {
 	window        int64   // end of the window that it was taken from
 	useIn, useOut float64 // of the candidate
 	useCached     float64
+	useWrite      float64 // input written to a cache
 }
 
 func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
@@ -95,9 +97,10 @@ func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
 		probe: p.health.failures >= failuresToOpen,
 	}
 	if c.bounded {
-		v.useIn, v.useOut, v.useCached = c.useIn, c.useOut, c.useIn
+		v.useIn, v.useOut, v.useCached, v.useWrite = c.useIn, c.useOut, c.useIn, c.useIn
 		if p.tokens && c.model.CachedWeightPPM+c.model.InputWeightPPM > 0 {
-			v.useCached = float64(c.model.CachedWeightPPM)
+			_, write, read, _ := contract.BurnWeights(c.model)
+			v.useWrite, v.useCached = float64(write), float64(read)
 		}
 	}
 	if v.probe {
@@ -106,6 +109,7 @@ func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
 	}
 	p.inFlight++
 	p.left -= v.use
+	p.draw(at, float64(v.use), out)
 	return Reservation{uint64(v.generation)<<32 | uint64(i) + 1}
 }
 
@@ -132,9 +136,11 @@ func (r *Router) Observe(now time.Time, o Outcome) uint64 {
 	}
 	p := &r.pools[v.pool]
 	p.inFlight--
-	if d := v.use - v.used(&o); d < 0 || v.window == r.windowEnd {
+	used, out := v.used(&o)
+	if d := v.use - used; d < 0 || v.window == r.windowEnd {
 		p.left = min(p.left+d, p.capacity)
 	}
+	p.draw(at, float64(used-v.use), out-v.out)
 	if o.TTFT > 0 && o.Served {
 		x := o.TTFT.Seconds()
 		if p.measured {
@@ -150,17 +156,17 @@ func (r *Router) Observe(now time.Time, o Outcome) uint64 {
 	return r.seq
 }
 
-// used is the capacity that the attempt took in truth.
-func (v *reservation) used(o *Outcome) int64 {
+// used is the capacity that the attempt took in truth, and its output.
+func (v *reservation) used(o *Outcome) (use int64, out float64) {
 	if o.Usage == (usage.Vector{}) {
 		if o.Served {
-			return v.use
+			return v.use, v.out
 		}
-		return 0
+		return 0, 0
 	}
 	u := o.Usage
-	x := v.useIn*float64(u.UncachedInput+u.CacheWrite) + v.useCached*float64(u.CacheRead) + v.useOut*float64(u.AllOutput())
-	return int64(min(x, 1<<60))
+	x := v.useIn*float64(u.UncachedInput) + v.useWrite*float64(u.CacheWrite) + v.useCached*float64(u.CacheRead) + v.useOut*float64(u.AllOutput())
+	return int64(min(x, 1<<60)), float64(u.AllOutput())
 }
 
 func (h *health) learn(at int64, o *Outcome, probe bool) {

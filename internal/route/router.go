@@ -75,6 +75,7 @@ type pool struct {
 	measured bool
 	health   health
 	tokens   bool // capacity is in burn units, else in chip-seconds
+	buckets  []bucket
 	pressure pressure
 }
 
@@ -183,6 +184,7 @@ func (r *Router) refresh(now time.Time) {
 		p := &r.pools[i]
 		before := p.capacity
 		p.setCapacity(now, r.window, chips[p.terms.Contract], tokens[p.terms.Contract])
+		p.setBuckets(now.UnixNano())
 		if before <= 0 {
 			p.left = p.capacity
 			continue
@@ -258,6 +260,10 @@ func (r *Router) roll(at int64) {
 // forgive shortens waits that only a clock that has stepped back can explain.
 func (r *Router) forgive(at int64) {
 	for i := range r.pools {
+		for j := range r.pools[i].buckets {
+			b := &r.pools[i].buckets[j]
+			b.at = min(b.at, at)
+		}
 		h := &r.pools[i].health
 		h.until = min(h.until, at+int64(maxBackoff))
 		h.fullUntil = min(h.fullUntil, at+int64(maxRetryAfter))

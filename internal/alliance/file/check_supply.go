@@ -232,6 +232,7 @@ func (c *checker) pools() {
 		if p.Chips > 0 && p.Chip == "" && !c.has(p, "chip") {
 			c.log.add(c.at(p, "chips"), fmt.Sprintf("pool %s counts chips of no type", p.ID), "chip: the id of a chip")
 		}
+		c.reservation(p, k)
 		c.poolModels(p, k)
 		c.endpoint(p)
 	}
@@ -276,7 +277,7 @@ func (c *checker) poolModels(p *alliance.Pool, k *alliance.Contract) {
 		if p.Chips > 0 && (m.InputTokensPerChipSecond == 0 || chat && m.OutputTokensPerChipSecond == 0) {
 			c.log.add(c.nodes[m], fmt.Sprintf("pool %s has chips, but not what one of them does for model %s", p.ID, m.Model), "input_tokens_per_chip_second: and output_tokens_per_chip_second:, above 0")
 		}
-		if k != nil && k.Shape == alliance.ThroughputReserved && (m.InputWeightPPM == 0 || chat && m.OutputWeightPPM == 0) {
+		if k != nil && k.Shape == alliance.ThroughputReserved && (m.InputWeightPPM == 0 || chat && m.OutputWeightPPM == 0 && p.OutputTokensPerMinute == 0) {
 			c.log.add(c.nodes[m], fmt.Sprintf("pool %s reserves burn units, but says not what a token of model %s burns", p.ID, m.Model), "input_weight_ppm: and output_weight_ppm:, 1_000_000 for one unit a token")
 		}
 	}

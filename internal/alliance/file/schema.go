@@ -86,6 +86,7 @@ func rules() map[string]rule {
 		"Pool.residency": {required: true, form: territory}, "Pool.contract": ref(contract),
 		"Pool.billed_by": oneOf(string(alliance.BilledByToken), string(alliance.BilledByChipSecond), string(alliance.BilledByFixed)),
 		"Pool.chip":      opt(chip), "Pool.max_in_flight": req, "Pool.models": req, "Pool.endpoint": req, "Pool.claim": opt(claim),
+		"Units.unit": {required: true, form: name}, "Units.count": req, "Units.tokens_per_minute_each": req, "Units.claim": opt(claim),
 		"PoolModel.model": ref(model), "PoolModel.claim": opt(claim),
 		"Endpoint.url": {required: true, form: endpointForm(), hidden: true}, "Endpoint.dialect": oneOf("openai"),
 		"Endpoint.secret": {form: secretForm(), hidden: true},
