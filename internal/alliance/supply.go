@@ -203,8 +203,8 @@ type PoolModel struct {
 	CachedWeightPPM int64 `yaml:"cached_weight_ppm,omitempty"`
 	// CacheWriteWeightPPM is of input written to a cache; 0: as other input.
 	CacheWriteWeightPPM int64 `yaml:"cache_write_weight_ppm,omitempty"`
-	OutputWeightPPM int64 `yaml:"output_weight_ppm,omitempty"`
-	Sourced         `yaml:",inline"`
+	OutputWeightPPM     int64 `yaml:"output_weight_ppm,omitempty"`
+	Sourced             `yaml:",inline"`
 }
 
 // Endpoint is where a pool is called. Addresses come from the file only.
