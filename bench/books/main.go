@@ -26,6 +26,7 @@ type options struct {
 	tenants  int
 	dir      string
 	keep     bool
+	reuse    bool
 	sizes    []int
 	days     int
 	profile  string
@@ -64,6 +65,8 @@ func parse(args []string) (*options, error) {
 	f.IntVar(&o.rounds, "rounds", 3, "rounds of post; of query, how often each question is asked is 20 times this")
 	f.IntVar(&o.tenants, "tenants", 50, "customers of the traffic")
 	f.StringVar(&o.dir, "dir", "", "where to write; empty: the system's temporary directory")
+	f.BoolVar(&o.keep, "keep", false, "leave the books of query in -dir")
+	f.BoolVar(&o.reuse, "reuse", false, "ask the books that -keep left in -dir")
 	sizes := f.String("sizes", "10_000,100_000,1_000_000", "outcomes in the books when questions are asked; 10_000_000 needs 6 GB of disk and some minutes")
 	f.IntVar(&o.days, "days", 90, "days over which the traffic of query is spread")
 	f.StringVar(&o.profile, "profile", "", "write a CPU profile to this file")
@@ -97,6 +100,8 @@ func run(ctx context.Context, o *options) error {
 	switch o.work {
 	case "post":
 		return post(ctx, os.Stdout, o, a)
+	case "query":
+		return query(ctx, os.Stdout, o, a)
 	}
 	return fmt.Errorf("-work %q is not known: write post or query", o.work)
 }

@@ -45,10 +45,7 @@ type traffic struct {
 	now     time.Time
 	step    time.Duration
 	made    int
-	sampled []string // one request in sampleEvery
 }
-
-const sampleEvery = 997
 
 // newTraffic opens a journal in dir for traffic whose attempts are step apart.
 func newTraffic(dir string, a *alliance.Alliance, tenants int, step time.Duration) (*traffic, error) {
@@ -129,9 +126,6 @@ func (t *traffic) intent() *record.Intent {
 	t.now = t.now.Add(t.step)
 	o, s := t.offers[t.zipf(len(t.offers))], t.sales[t.zipf(len(t.sales))]
 	request := fmt.Sprintf("req_%016x%016x", t.random.Uint64(), t.random.Uint64())
-	if t.made%sampleEvery == 0 {
-		t.sampled = append(t.sampled, request)
-	}
 	return &record.Intent{
 		Attempt: record.AttemptID(fmt.Sprintf("%016x%016x", t.random.Uint64(), t.random.Uint64())), Request: request, Number: 1, Decision: uint64(t.made), Terms: t.terms,
 		Tenant: fmt.Sprintf("tenant-%03d", t.zipf(t.tenants)), Key: "key-1", Plan: s.plan, SalePrice: s.price, Channel: s.channel, Territory: "US",

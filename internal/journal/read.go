@@ -47,9 +47,7 @@ func read(fs FS, dir string, from, upto uint64, near position) iter.Seq2[record.
 			if near.sequence > 0 && near.first == c.head.first {
 				c.jump(near.sequence, near.offset)
 			}
-			for c.next < from && err == nil {
-				err = c.skip()
-			}
+			err = c.find(from)
 		}
 		for err == nil {
 			var r record.Record

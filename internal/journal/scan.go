@@ -101,37 +101,46 @@ func (s *scanner) accept(b []byte) {
 
 // followed reports whether a valid frame of a record above after begins
 // anywhere behind offset from: then what stands at from is no unfinished
-// write. Offset and order of the sequence number are looked at first, so that
-// the search takes one pass.
+// write.
 func followed(f File, from int64, after uint64) (bool, error) {
 	size, err := f.Size()
 	if err != nil {
 		return false, fmt.Errorf("read the journal: %w", err)
 	}
+	seq, _, err := frameBehind(f, from+1, size, after)
+	return seq > 0, err
+}
+
+// frameBehind returns sequence number and offset of the first valid frame of
+// a record from after on that begins at offset from or behind it and ends by
+// until, or 0. Offset and order of the sequence number are looked at first, so
+// that the search takes one pass.
+func frameBehind(f File, from, until int64, after uint64) (seq uint64, at int64, err error) {
 	s := scanner{f: f}
-	for s.pos = from + 1; size-s.pos >= frameHead+minBody; s.pos++ {
+	for s.pos = from; until-s.pos >= frameHead+minBody; s.pos++ {
 		b, err := s.window(frameHead + minBody)
-		if err != nil {
-			return false, err
+		if err != nil || len(b) < frameHead+minBody {
+			return 0, 0, err
 		}
 		n, err := frameLength(b)
-		if err != nil || int64(n) > size-s.pos {
+		if err != nil || int64(n) > until-s.pos {
 			continue
 		}
 		// Behind version and kind stands the sequence number.
-		if seq := sequenceIn(b[frameHead+2 : frameHead+minBody]); seq < after || seq-after > uint64(size-from) {
+		seq := sequenceIn(b[frameHead+2 : frameHead+minBody])
+		if seq < after || seq-after > uint64(until) {
 			continue
 		}
 		if b, err = s.window(n); err != nil {
-			return false, err
+			return 0, 0, err
 		}
 		if len(b) >= n {
 			if _, err := frameBody(b[:n]); err == nil {
-				return true, nil
+				return seq, s.pos, nil
 			}
 		}
 	}
-	return false, nil
+	return 0, 0, nil
 }
 
 // sequenceIn reads a sequence number of up to 63 bits, which is what fits in
