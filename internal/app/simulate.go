@@ -13,6 +13,7 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/alliance/file"
+	"github.com/accordo-ai/accordo/internal/contract"
 	"github.com/accordo-ai/accordo/internal/datadir"
 	"github.com/accordo-ai/accordo/internal/journal"
 	"github.com/accordo-ai/accordo/internal/ledger"
@@ -98,6 +99,7 @@ type simulation struct {
 	// random draws what the providers' bills hold; the play has its own.
 	random    *rand.Rand
 	events    []datedEvent
+	changes   int              // of contracts by facts that the play knows
 	firstOf   map[int32]uint64 // record that the journal had reached when a month began
 	result    Simulated
 	bar       *simulateBar
@@ -270,7 +272,26 @@ func (s *simulation) record(e ledger.Event) (ledger.Batch, error) {
 		return ledger.Batch{}, err
 	}
 	step, err := s.settler.Record(s.ctx, e, false)
-	return step.Batch, err
+	if err != nil {
+		return ledger.Batch{}, err
+	}
+	return step.Batch, s.learn(&e)
+}
+
+// learn tells the play what a fact changes for the requests to come.
+func (s *simulation) learn(e *ledger.Event) error {
+	changes := s.settler.Changes()
+	if e.ExchangeRate == nil && len(changes) == s.changes {
+		return nil
+	}
+	rates, err := ratesOf(s.dir)
+	if err != nil {
+		return err
+	}
+	a := contract.Fold(s.a, changes)
+	s.terms, s.changes = ledger.NewTerms(a), len(changes)
+	s.play.Know(a, rates)
+	return nil
 }
 
 // Start records that the node began to serve.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/exchange"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/quota"
 	"github.com/accordo-ai/accordo/internal/record"
@@ -84,6 +85,7 @@ type Simulator struct {
 	draw    draws
 	router  *route.Router
 	quota   *quota.Book
+	rates   *exchange.Table          // of exchange, as known
 	systems map[*alliance.Flow]int64 // bytes of a flow's system message
 	classes []class
 	hours   [hoursOfWeek]hour
@@ -135,6 +137,15 @@ func (s *Simulator) Stats() Stats { return s.stats }
 
 // Now is the instant that the play has reached.
 func (s *Simulator) Now() time.Time { return s.now }
+
+// Know tells the play what facts have changed: the terms with the changes of
+// their contracts, and the rates of exchange. Plans, models and tenants must be
+// those that the play was made for.
+func (s *Simulator) Know(a *alliance.Alliance, rates *exchange.Table) {
+	s.a, s.rates = a, rates
+	s.router.Reload(a, s.now)
+	s.router.SetRates(rates, s.now)
+}
 
 // Advance plays up to an instant and closes the last batch. What is under way
 // then goes on with the next call.
@@ -256,6 +267,7 @@ func (s *Simulator) crash(j Journal) error {
 	}
 	checkpoint := s.router.Checkpoint()
 	s.router = route.New(s.a, s.now)
+	s.router.SetRates(s.rates, s.now)
 	if err := s.router.Restore(checkpoint); err != nil {
 		return fmt.Errorf("restart the simulated node: %w", err)
 	}
