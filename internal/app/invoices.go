@@ -54,7 +54,7 @@ func ImportInvoice(ctx context.Context, w io.Writer, data string, o InvoiceOrder
 	if err != nil {
 		return err
 	}
-	lines, err := invoice.Parse(text)
+	parsed, err := invoice.Parse(text, invoice.Options{Month: month})
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.File, err)
 	}
@@ -74,12 +74,12 @@ func ImportInvoice(ctx context.Context, w io.Writer, data string, o InvoiceOrder
 	if err != nil {
 		return err
 	}
-	event := ledger.Event{InvoiceImported: &ledger.InvoiceImported{Provider: o.Provider, Month: month, Document: hash, Name: filepath.Base(o.File)}}
+	event := ledger.Event{InvoiceImported: &ledger.InvoiceImported{Provider: o.Provider, Month: month, Document: hash, Name: filepath.Base(o.File), ByGroup: true}}
 	batch, err := rec.Record(ctx, event, o.DryRun)
 	if err != nil {
 		return err
 	}
-	return show(w, o.JSON, batch, func(w io.Writer) error { return writeImport(w, event.InvoiceImported, len(lines), &batch, o.DryRun) })
+	return show(w, o.JSON, batch, func(w io.Writer) error { return writeImport(w, event.InvoiceImported, len(parsed.Lines), &batch, o.DryRun) })
 }
 
 // imported reports whether a fact says that the document came in already.

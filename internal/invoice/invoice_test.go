@@ -13,17 +13,18 @@ import (
 )
 
 func TestParse_ReadsAttemptsAggregatesAndCredits(t *testing.T) {
-	got, err := invoice.Parse([]byte("attempt_id,model,uncached_input,output,tier,at,day,amount,kind\n" +
-		"a1,m,10,2,standard,2026-06-30T23:59:59.5Z,,,\n" +
-		",m,1000,200,,,2026-06-30,12.50,usage\n" +
-		",m,,,,,,-3,credit\n"))
+	parsed, err := invoice.Parse([]byte("attempt_id,model,uncached_input,output,tier,at,day,amount,kind\n"+
+		"a1,m,10,2,standard,2026-06-30T23:59:59.5Z,,,\n"+
+		",m,1000,200,,,2026-06-30,12.50,usage\n"+
+		",m,,,,,,-3,credit\n"), invoice.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	got := parsed.Lines
 	want := []invoice.Line{
-		{Number: 2, Attempt: "a1", Model: "m", Tier: "standard", Day: "2026-06-30", Tokens: usage.Vector{UncachedInput: 10, Output: 2}},
-		{Number: 3, Model: "m", Day: "2026-06-30", Tokens: usage.Vector{UncachedInput: 1000, Output: 200}, Amount: new(money.Amount(12_500_000))},
-		{Number: 4, Model: "m", Amount: new(money.Amount(-3_000_000)), Credit: true},
+		{Number: 2, Attempt: "a1", Model: "m", Tier: "standard", Period: "2026-06-30", Tokens: usage.Vector{UncachedInput: 10, Output: 2}},
+		{Number: 3, Model: "m", Period: "2026-06-30", Tokens: usage.Vector{UncachedInput: 1000, Output: 200}, Amount: new(money.Amount(12_500_000))},
+		{Number: 4, Model: "m", Amount: new(money.Amount(-3_000_000)), Kind: invoice.Credit},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -47,7 +48,7 @@ func TestParse_RefusesWithThePlace(t *testing.T) {
 		{"a long cell", "attempt_id,model\n" + strings.Repeat("a", 300) + ",m\n", "300 bytes"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			if _, err := invoice.Parse([]byte(row.text)); !errors.Is(err, invoice.ErrInvoice) || !strings.Contains(err.Error(), row.says) {
+			if _, err := invoice.Parse([]byte(row.text), invoice.Options{}); !errors.Is(err, invoice.ErrInvoice) || !strings.Contains(err.Error(), row.says) {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -58,12 +59,15 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("attempt_id,model,uncached_input,output,tier,at,day,amount,kind\na1,m,10,2,standard,2026-06-30T23:59:59.5Z,,1.5,\n"))
 	f.Add([]byte("model,amount,kind\n\"m\n\",-1,credit\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		lines, err := invoice.Parse(data)
-		if err != nil && !errors.Is(err, invoice.ErrInvoice) {
-			t.Fatal(err)
+		v, err := invoice.Parse(data, invoice.Options{})
+		if err != nil {
+			if !errors.Is(err, invoice.ErrInvoice) {
+				t.Fatal(err)
+			}
+			return
 		}
-		for _, l := range lines {
-			if l.Number < 2 || l.Attempt == "" && !l.Credit && l.Day == "" {
+		for _, l := range v.Lines {
+			if l.Number < 2 || l.Kind == invoice.Use && l.Attempt == "" && l.Period == "" {
 				t.Fatalf("line %+v", l)
 			}
 		}

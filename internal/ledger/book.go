@@ -136,10 +136,13 @@ type Book struct {
 	firstMonth  int32    // the first that was closed, 0 for none
 	changes     []change // of what contracts mean
 	invoices    []*InvoiceImported
-	billedPools map[poolMonth]bool
+	billedPools map[poolMonth]money.Amount
 	waived      map[waiver]bool
 	closed      map[uint64]*SuspenseClosed // by outcome
 	writtenOff  map[uint64]bool            // outcomes whose missing line was accepted
+	// writtenOffGroups are groups of attempts whose missing line was accepted,
+	// by their place.
+	writtenOffGroups map[string]bool
 
 	rates *exchange.Table
 	// turns are those of each interval of a commitment, by the ref of its accounts.
@@ -195,9 +198,9 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 		load: terms, head: s.Head,
 		balances: make(map[AccountID]Balance, len(s.Balances)), carries: make(map[CarryKey]int64, len(s.Carries)),
 		periods: make(map[periodKey]money.Amount, len(s.Periods)), suspended: make(map[uint64]struct{}, len(s.Suspended)),
-		differences: map[string]Entry{}, closed: map[uint64]*SuspenseClosed{}, writtenOff: map[uint64]bool{},
+		differences: map[string]Entry{}, closed: map[uint64]*SuspenseClosed{}, writtenOff: map[uint64]bool{}, writtenOffGroups: map[string]bool{},
 		subjects:    make(map[SubjectKey]subjectCount, len(s.Subjects)),
-		billedPools: map[poolMonth]bool{}, waived: map[waiver]bool{}, turns: map[string][]Entry{},
+		billedPools: map[poolMonth]money.Amount{}, waived: map[waiver]bool{}, turns: map[string][]Entry{},
 		open: make(map[uint64]OpenIntent, len(s.Open)), terms: map[termsKey]*Terms{},
 		flows: map[flowKey]*postedFlow{}, slots: map[Key]*slot{},
 	}

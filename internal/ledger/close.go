@@ -166,7 +166,7 @@ func (p *monthPosting) mayClose() error {
 			continue
 		}
 		used := p.b.periods[periodKey{p.account(contract.Expense, "compute", string(pool.ID)), p.month}]
-		if used != 0 && !p.b.billedPools[poolMonth{string(pool.ID), p.month}] {
+		if used != 0 && !p.b.billed(string(pool.ID), p.month) {
 			return refuse("pool %s was used in %d and its bill by the chip-second is missing: accordo record pool-bill", pool.ID, p.month)
 		}
 	}

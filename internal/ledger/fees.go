@@ -132,7 +132,7 @@ func (p *factPosting) billPool(b *PoolBilled) error {
 	switch {
 	case pool == nil || pool.BilledBy != alliance.BilledByChipSecond:
 		return refuse("there is no pool %s that is billed by the chip-second", b.Pool)
-	case p.b.billedPools[poolMonth{b.Pool, b.Month}]:
+	case p.b.billed(b.Pool, b.Month):
 		return refuse("pool %s has its bill for %d: what is corrected comes as a difference", b.Pool, b.Month)
 	case b.Month <= p.b.closedMonth:
 		return refuse("%d is closed", b.Month)
@@ -146,4 +146,10 @@ func (p *factPosting) billPool(b *PoolBilled) error {
 		mp.post(Fee, mp.of(leg.Debit, c, b.Pool), mp.of(leg.Credit, c, b.Pool), mp.currency(), string(pool.Contract), b.Amount)
 	}
 	return nil
+}
+
+// billed reports whether a pool has its bill for a month.
+func (b *Book) billed(pool string, month int32) bool {
+	_, ok := b.billedPools[poolMonth{pool, month}]
+	return ok
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/accordo-ai/accordo/internal/invoice"
@@ -8,78 +9,202 @@ import (
 	"github.com/accordo-ai/accordo/internal/usage"
 )
 
-// aggregate matches one line with the attempts of its model, tier and day.
+// uneven is an aggregate, or a group that no line bills, whose tokens are not
+// those of the books. Two of one period and model that are off by the same
+// tokens, one up and one down, are one: the tier is wrong.
+type uneven struct {
+	line    *invoice.Line // nil: no line bills the group
+	list    []*billed     // nil: no attempt stands behind the line
+	held    bool
+	period  string
+	model   string
+	delta   usage.Vector // invoice less books
+	charged money.Amount
+	booked  money.Amount
+}
+
+// aggregate matches one line with the attempts of its period, model and tier.
 func (im *importer) aggregate(l *invoice.Line, again bool) error {
-	var group []*billed
-	var tokens usage.Vector
-	booked, held := money.Amount(0), false
-	sums := map[*rule]money.Wide{}
-	for _, a := range im.groups[l.Day+"/"+l.Model] {
+	u := uneven{line: l, period: l.Period, model: l.Model}
+	billedBefore := false
+	for _, a := range im.groups[groupOf(l.Period, l.Model)] {
+		u.model = a.model()
 		switch {
-		case again || a.seen || l.Tier != "" && a.tier != l.Tier && !a.held:
+		case a.before:
+			billedBefore = billedBefore || tierAgrees(l, a)
+		case again || a.seen:
 		case a.held:
-			held = true
-		default:
-			group = append(group, a)
-			tokens = tokens.Add(a.tokens)
-			for _, p := range a.parts() {
-				sums[p.rule] = sums[p.rule].Add(p.rule.numerator(p.tokens))
-			}
+			u.held = true
+		case tierAgrees(l, a):
+			u.list = append(u.list, a)
 		}
-	}
-	for r, n := range sums {
-		booked += floor(n, r.divisor)
 	}
 	place := strconv.Itoa(l.Number)
-	if len(group) == 0 {
-		kind := UnknownAttempt
-		if again {
-			kind = DoubleLine
-		} else if held {
-			kind = MissingUsage
+	if len(u.list) == 0 {
+		u.charged = im.unknown(l)
+		switch {
+		case again || billedBefore && !u.held:
+			return im.differ(DoubleLine, place, u.charged, evidenceOf(nil))
+		case u.held && !im.in.ByGroup:
+			return im.differ(MissingUsage, place, u.charged, evidenceOf(nil))
 		}
-		return im.differ(kind, place, im.unknown(l), nil, im.operatorTerms())
+		u.delta = l.Tokens
+		im.uneven = append(im.uneven, &u)
+		return nil
 	}
-	charged := booked
+	var tokens usage.Vector
+	u.booked, tokens = bookedOf(u.list)
+	u.charged = u.booked
 	switch {
 	case l.Amount != nil:
-		charged = *l.Amount
+		u.charged = *l.Amount
 	case l.Tokens != tokens:
-		charged = group[0].charges(l)
+		u.charged = im.charges(l, u.list[0])
 	}
-	for _, a := range group {
-		a.seen = true
-		im.take(a)
+	u.delta = l.Tokens.Add(tokens.Neg())
+	im.takeGroup(u.list)
+	im.claimed += u.charged
+	if !u.delta.IsZero() && (l.Amount == nil || !l.Tokens.IsZero()) {
+		im.uneven = append(im.uneven, &u)
+		return nil
 	}
-	im.claimed += charged
-	d, kind := charged-booked, ""
-	switch {
-	case l.Tokens != tokens && !l.Tokens.IsZero() && held:
-		kind = MissingUsage
-	case l.Tokens != tokens && (l.Amount == nil || !l.Tokens.IsZero()):
-		kind = UsageDiffers
-	case d > RoundingLimit || d < -RoundingLimit:
-		kind = PriceDiffers
-	}
-	if kind == "" {
+	d := u.charged - u.booked
+	if !beyondRounding(l, d) {
 		return nil
 	}
 	im.apart += d
-	// A difference of an aggregate is of no one attempt; the contract is that
-	// of the group.
-	some := *group[0]
-	some.outcome = im.b.head.Last
-	return im.differ(kind, place, d, &some, some.flow.suspense.key.Terms)
+	return im.differ(PriceDiffers, place, d, im.groupEvidence(u.list))
 }
 
-// aggregated reports whether an earlier invoice billed the attempt's day.
-func (im *importer) aggregated(a *billed) bool {
-	for _, n := range a.names {
-		for _, tier := range []string{"", a.tier} {
-			if im.before["g/"+a.day()+"/"+tier+"/"+n] {
-				return true
+func tierAgrees(l *invoice.Line, a *billed) bool {
+	return l.Tier == "" || l.Tier == a.tier || l.Tier == invoice.TierName(a.tier)
+}
+
+func (im *importer) takeGroup(list []*billed) {
+	for _, a := range list {
+		a.seen = true
+		im.take(a)
+	}
+}
+
+// settleUneven names the aggregates whose tokens are not those of the books,
+// in the order of the lines.
+func (im *importer) settleUneven() error {
+	all := im.uneven
+	if im.in.ByGroup && len(all) > 0 {
+		all = append(all, im.unbilledGroups()...)
+	}
+	paired := map[*uneven]bool{}
+	for _, u := range im.uneven {
+		if paired[u] {
+			continue
+		}
+		if v := opposite(u, all, paired); v != nil && im.in.ByGroup {
+			paired[u], paired[v] = true, true
+			if err := im.wrongTier(u, v); err != nil {
+				return err
 			}
+			continue
+		}
+		if err := im.unevenAlone(u); err != nil {
+			return err
 		}
 	}
-	return false
+	return nil
+}
+
+// opposite finds what is off by the same tokens the other way.
+func opposite(u *uneven, all []*uneven, paired map[*uneven]bool) *uneven {
+	for _, v := range all {
+		if v != u && !paired[v] && v.period == u.period && v.model == u.model && v.delta == u.delta.Neg() {
+			return v
+		}
+	}
+	return nil
+}
+
+// wrongTier makes one difference of two aggregates, in the place of the line
+// that bills more.
+func (im *importer) wrongTier(u, v *uneven) error {
+	if u.delta.Total() < v.delta.Total() && v.line != nil || u.line == nil {
+		u, v = v, u
+	}
+	d := u.charged - u.booked + v.charged - v.booked
+	for _, x := range [...]*uneven{u, v} {
+		switch {
+		case x.line == nil: // billed by the other line
+			im.takeGroup(x.list)
+		case len(x.list) == 0:
+			im.claimed += x.charged
+		}
+	}
+	im.apart += d
+	return im.differ(WrongTier, strconv.Itoa(u.line.Number), d, im.groupEvidence(append(slices.Clone(u.list), v.list...)))
+}
+
+func (im *importer) unevenAlone(u *uneven) error {
+	place, d := strconv.Itoa(u.line.Number), u.charged-u.booked
+	more := !im.in.ByGroup || u.delta.Total() > 0
+	switch {
+	case len(u.list) == 0 && u.held:
+		return im.differ(MissingUsage, place, d, evidenceOf(nil))
+	case len(u.list) == 0:
+		return im.differ(UnknownAttempt, place, d, evidenceOf(nil))
+	}
+	im.apart += d
+	if u.held && more {
+		return im.differ(MissingUsage, place, d, im.groupEvidence(u.list))
+	}
+	return im.differ(UsageDiffers, place, d, im.groupEvidence(u.list))
+}
+
+// unbilledGroups gathers the attempts that no line bills.
+func (im *importer) unbilledGroups() (groups []*uneven) {
+	of := map[string]*uneven{}
+	for _, a := range im.order {
+		if !im.unbilled(a) {
+			continue
+		}
+		k := groupName(a.period(im.grain), a.tier, a.model())
+		if of[k] == nil {
+			of[k] = &uneven{period: a.period(im.grain), model: a.model()}
+			groups = append(groups, of[k])
+		}
+		of[k].list = append(of[k].list, a)
+	}
+	for _, u := range groups {
+		var tokens usage.Vector
+		u.booked, tokens = bookedOf(u.list)
+		u.delta = tokens.Neg()
+	}
+	return groups
+}
+
+// missingGroups names the groups that no line bills.
+func (im *importer) missingGroups() error {
+	for _, u := range im.unbilledGroups() {
+		place := invoice.GroupPlace(u.period, u.list[0].outcome, u.list[len(u.list)-1].outcome)
+		if err := im.differ(MissingLine, place, -u.booked, im.groupEvidence(u.list)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// groupEvidence cites the attempts of a group. It is about no one attempt,
+// unless there is only one.
+func (im *importer) groupEvidence(list []*billed) evidence {
+	ev := evidence{terms: im.terms.Hash}
+	for i, a := range list {
+		if i == 0 {
+			ev = evidenceOf(a)
+		}
+		ev.first, ev.last = min(ev.first, a.outcome), max(ev.last, a.outcome)
+		ev.from, ev.until = min(ev.from, a.at), max(ev.until, a.at)
+	}
+	if !im.in.ByGroup {
+		ev.first, ev.last = im.b.head.Last, im.b.head.Last
+		ev.from, ev.until = list[0].at, list[0].at
+	}
+	return ev
 }

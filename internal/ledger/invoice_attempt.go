@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"crypto/sha256"
 	"maps"
 	"slices"
 	"strconv"
@@ -10,77 +9,81 @@ import (
 	"github.com/accordo-ai/accordo/internal/invoice"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/rating"
-	"github.com/accordo-ai/accordo/internal/record"
-	"github.com/accordo-ai/accordo/internal/usage"
 )
 
-// billed is an attempt as the books have it.
-type billed struct {
-	attempt         record.AttemptID
-	intent, outcome uint64
-	at              int64
-	flow            *flow
-	pool, contract  string
-	names           []string // of its model: id, id@version, name at the provider
-	tier            string
-	estimate        usage.Vector // of the intent
-	tokens          usage.Vector // booked; nothing while it is suspense
-	past            usage.Vector // of them, beyond the commitment
-	held            bool         // its suspense is open
-	month           bool         // it is of the invoice's month
-	seen            bool
-}
-
-func (a *billed) day() string { return time.Unix(0, a.at).UTC().Format(time.DateOnly) }
-
-// owed is the rule by which the attempt accrues to its provider, nil when it
-// does not (a fixed fee, a bill by the chip-second, no price).
-func (a *billed) owed() *rule {
-	for i := range a.flow.bought {
-		if r := &a.flow.bought[i]; r.key.Kind == Cost && r.key.Credit.Kind() == "accrued" {
-			return r
-		}
+// line matches one line.
+func (im *importer) line(l *invoice.Line) error {
+	im.exact = im.exact || l.Amount != nil
+	place := strconv.Itoa(l.Number)
+	switch l.Kind {
+	case invoice.Credit:
+		return im.differ(LateCredit, place, *l.Amount, evidenceOf(im.attempts[l.Attempt]))
+	case invoice.Levy:
+		return im.differ(Tax, place, *l.Amount, evidenceOf(nil))
+	case invoice.Other:
+		return im.differ(UnknownCharge, place, *l.Amount, evidenceOf(nil))
+	case invoice.Fee:
+		return im.fee(l)
 	}
-	return nil
+	if l.Again {
+		return im.differ(DoubleLine, place, im.charges(l, im.attempts[l.Attempt]), evidenceOf(im.attempts[l.Attempt]))
+	}
+	name := billedName(l)
+	again := im.before[name]
+	im.before[name] = true
+	if l.Attempt == "" {
+		return im.aggregate(l, again)
+	}
+	return im.attempt(l, place, again)
 }
 
-// charged is one rule by which an attempt accrues, with the tokens that it rates.
-type charged struct {
-	rule   *rule
-	tokens usage.Vector
-}
-
-// parts are what accrues for the attempt: its cost, and what it costs on top
-// beyond a commitment.
-func (a *billed) parts() (list []charged) {
-	r := a.owed()
-	if r == nil {
+// attempt matches a line that names one.
+func (im *importer) attempt(l *invoice.Line, place string, again bool) error {
+	a := im.attempts[l.Attempt]
+	switch {
+	case a == nil:
+		return im.differ(UnknownAttempt, place, im.unknown(l), evidenceOf(nil))
+	case again || a.before || a.seen || im.aggregated(a):
+		return im.differ(DoubleLine, place, im.charges(l, a), evidenceOf(a))
+	case a.held:
+		a.seen = true
+		return im.differ(MissingUsage, place, im.charges(l, a), evidenceOf(a))
+	}
+	a.seen = true
+	booked := a.booked()
+	d, kind := im.charges(l, a)-booked, ""
+	switch {
+	case l.Tier != "" && a.tier != "" && l.Tier != a.tier:
+		kind = WrongTier
+	case l.Tokens != a.tokens && (l.Amount == nil || !l.Tokens.IsZero()):
+		kind = UsageDiffers
+	case beyondRounding(l, d):
+		kind = PriceDiffers
+	}
+	im.take(a)
+	im.claimed += booked + d
+	if kind == "" {
 		return nil
 	}
-	list = append(list, charged{r, a.tokens})
-	if b := a.flow.beyond; b != nil && !a.past.IsZero() {
-		for i := range b.rules {
-			if b.rules[i].key.Credit.Kind() == r.key.Credit.Kind() {
-				list = append(list, charged{&b.rules[i], a.past})
-			}
-		}
-	}
-	return list
+	im.apart += d
+	return im.differ(kind, place, d, evidenceOf(a))
 }
 
-// booked is what accrued for the attempt, each part rounded down by itself.
-func (a *billed) booked() (sum money.Amount) {
-	for _, p := range a.parts() {
-		sum += floor(p.rule.numerator(p.tokens), p.rule.divisor)
-	}
-	return sum
+// beyondRounding reports whether rounding the rows of a line cannot explain a
+// difference.
+func beyondRounding(l *invoice.Line, d money.Amount) bool {
+	limit := money.Amount(invoice.RoundingLimit * max(1, len(l.Rows)))
+	return d > limit || d < -limit
 }
 
-// charges is what a line claims for the attempt: its amount, or its tokens at
+// charges is what a line claims for an attempt: its amount, or its tokens at
 // the price of the intent.
-func (a *billed) charges(l *invoice.Line) money.Amount {
-	if l.Amount != nil {
+func (im *importer) charges(l *invoice.Line, a *billed) money.Amount {
+	switch {
+	case l.Amount != nil:
 		return *l.Amount
+	case a == nil:
+		return im.unknown(l)
 	}
 	r := a.owed()
 	switch {
@@ -92,55 +95,6 @@ func (a *billed) charges(l *invoice.Line) money.Amount {
 	return floor(r.numerator(l.Tokens), r.divisor)
 }
 
-func floor(n money.Wide, divisor int64) money.Amount {
-	q, _, ok := n.FloorDiv(divisor)
-	if !ok {
-		return 0
-	}
-	return money.Amount(q)
-}
-
-func (im *importer) line(l *invoice.Line) error {
-	im.exact = im.exact || l.Amount != nil
-	if l.Credit {
-		return im.differ(LateCredit, strconv.Itoa(l.Number), *l.Amount, im.attempts[l.Attempt], im.operatorTerms())
-	}
-	name := billedName(l)
-	again := im.before[name]
-	im.before[name] = true
-	if l.Attempt == "" {
-		return im.aggregate(l, again)
-	}
-	a := im.attempts[l.Attempt]
-	switch {
-	case a == nil:
-		return im.differ(UnknownAttempt, strconv.Itoa(l.Number), im.unknown(l), nil, im.operatorTerms())
-	case again || im.aggregated(a):
-		return im.differ(DoubleLine, strconv.Itoa(l.Number), a.charges(l), a, a.flow.suspense.key.Terms)
-	case a.held:
-		a.seen = true
-		return im.differ(MissingUsage, strconv.Itoa(l.Number), a.charges(l), a, a.flow.suspense.key.Terms)
-	}
-	a.seen = true
-	kind := ""
-	d := a.charges(l) - a.booked()
-	switch {
-	case l.Tier != "" && a.tier != "" && l.Tier != a.tier:
-		kind = WrongTier
-	case l.Tokens != a.tokens && (l.Amount == nil || !l.Tokens.IsZero()):
-		kind = UsageDiffers
-	case d > RoundingLimit || d < -RoundingLimit:
-		kind = PriceDiffers
-	}
-	im.take(a)
-	im.claimed += a.charges(l)
-	if kind == "" {
-		return nil
-	}
-	im.apart += d
-	return im.differ(kind, strconv.Itoa(l.Number), d, a, a.flow.suspense.key.Terms)
-}
-
 // unknown prices a line of an attempt that the journal does not have: its
 // amount, or its tokens at the price of the provider's pool that serves the
 // model, by the first id; 0 where no pool does.
@@ -148,9 +102,9 @@ func (im *importer) unknown(l *invoice.Line) money.Amount {
 	if l.Amount != nil {
 		return *l.Amount
 	}
-	day, err := time.Parse(time.DateOnly, l.Day)
+	day, err := time.Parse(time.DateOnly, l.Period)
 	if err != nil {
-		day = time.Date(int(im.in.Month/100), time.Month(im.in.Month%100), 1, 0, 0, 0, 0, time.UTC)
+		day = monthStart(im.in.Month)
 	}
 	for _, id := range slices.Sorted(maps.Keys(im.terms.pools)) {
 		pool := im.terms.pools[id]
@@ -171,36 +125,19 @@ func (im *importer) unknown(l *invoice.Line) money.Amount {
 	return 0
 }
 
-// take moves what the books accrued for an attempt to what agrees with the
+// missing names the attempts that were served in the month and are on no
 // invoice.
-func (im *importer) take(a *billed) {
-	for _, p := range a.parts() {
-		im.takePart(a, p.rule, p.tokens)
+func (im *importer) missing() error {
+	for _, a := range im.order {
+		if im.unbilled(a) {
+			if err := im.differ(MissingLine, "o"+strconv.FormatUint(a.outcome, 10), -a.booked(), evidenceOf(a)); err != nil {
+				return err
+			}
+		}
 	}
+	return nil
 }
 
-func (im *importer) takePart(a *billed, r *rule, tokens usage.Vector) {
-	place := a.pool
-	if r.key.Kind == Surcharge { // accrues by interval of the commitment, not by pool
-		place = r.key.Debit.Ref()
-	}
-	k := Key{
-		Kind: Invoice, Debit: r.key.Credit, Credit: im.payable(), Asset: r.key.Asset, Price: r.key.Price + "," + place,
-		Contract: r.key.Contract, Terms: r.key.Terms, Period: im.b.bookedIn(r.key.Period), Ref: im.in.InvoiceID(),
-	}
-	m := im.matched[k]
-	if m == nil {
-		m = &match{divisor: r.divisor, first: a.outcome, last: a.outcome, from: a.at, until: a.at}
-		im.matched[k] = m
-		im.keys = append(im.keys, k)
-	}
-	n := r.numerator(tokens)
-	m.n, m.tokens = m.n.Add(n), m.tokens.Add(tokens)
-	m.first, m.last, m.from, m.until = min(m.first, a.outcome), max(m.last, a.outcome), min(m.from, a.at), max(m.until, a.at)
-	m.bytes = appendLine(m.bytes, a.intent, a.outcome, a.attempt, tokens, n)
-	if len(m.bytes) > 1<<16 {
-		// Fold, so that a large invoice needs no more memory than a small one.
-		sum := sha256.Sum256(m.bytes)
-		m.bytes = append(m.bytes[:0], sum[:]...)
-	}
+func (im *importer) unbilled(a *billed) bool {
+	return a.month && !a.before && !a.seen && !a.held && a.booked() != 0 && !im.aggregated(a)
 }

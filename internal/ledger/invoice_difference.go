@@ -10,48 +10,52 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/exchange"
 	"github.com/accordo-ai/accordo/internal/invoice"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/usage"
 )
 
+// evidence is what of the journal a difference is about.
+type evidence struct {
+	contract, terms string
+	asset           Asset // empty: the provider's currency
+	first, last     uint64
+	from, until     int64
+}
+
+// evidenceOf cites an attempt; nil: a difference is about none.
+func evidenceOf(a *billed) evidence {
+	if a == nil {
+		return evidence{}
+	}
+	ev := evidence{contract: a.contract, terms: a.flow.suspense.key.Terms, first: a.outcome, last: a.outcome, from: a.at, until: a.at}
+	ev.asset = a.flow.suspense.key.Asset
+	return ev
+}
+
+var sumOfNothing = Digest(sha256.Sum256(nil))
+
 // differ makes the entry of one difference.
-func (im *importer) differ(kind, place string, d money.Amount, a *billed, terms string) error {
+func (im *importer) differ(kind, place string, d money.Amount, ev evidence) error {
 	if len(im.list) >= MaxDifferences {
 		return refuse("more than %d differences: this is not the invoice of %s for %d, or lines are missing; check --provider and --month", MaxDifferences, im.in.Provider, im.in.Month)
 	}
-	k := Key{
-		Kind: Difference, Debit: NewAccount(string(im.terms.alliance.Operator), contract.Asset, "difference", im.in.Provider, kind),
-		Credit: im.payable(), Asset: Asset(im.terms.alliance.Currency), Terms: terms, Period: im.b.bookedIn(im.in.Month),
-		Ref: im.in.InvoiceID() + "." + place,
+	if ev.first == 0 {
+		ev.first, ev.last, ev.from, ev.until = im.b.head.Last, im.b.head.Last, im.fact.At, im.fact.At
 	}
-	e := Entry{Key: k, Divisor: 1, First: im.b.head.Last, Last: im.b.head.Last, From: im.fact.At, Until: im.fact.At, Digest: sha256.Sum256(nil)}
-	if a != nil {
-		e.Contract, e.First, e.Last, e.From, e.Until = a.contract, a.outcome, a.outcome, a.at, a.at
-	}
+	asset := cmp.Or(ev.asset, im.asset)
+	credit := im.payable()
 	if kind == MissingLine {
-		e.Credit = NewAccount(string(im.terms.alliance.Operator), contract.Liability, "accrued", im.in.Provider)
+		credit = im.account("accrued")
 	}
+	k := Key{
+		Kind: Difference, Debit: im.terms.held(NewAccount(string(im.terms.alliance.Operator), contract.Asset, "difference", im.in.Provider, kind), asset),
+		Credit: im.terms.held(credit, asset), Asset: asset, Contract: ev.contract, Terms: cmp.Or(ev.terms, im.terms.Hash),
+		Period: im.b.bookedIn(im.in.Month), Ref: im.in.InvoiceID() + "." + place,
+	}
+	e := Entry{Key: k, Divisor: 1, First: ev.first, Last: ev.last, From: ev.from, Until: ev.until, Digest: sumOfNothing}
 	im.list = append(im.list, unrounded{e, money.WideOf(int64(d))})
-	return nil
-}
-
-func (im *importer) payable() AccountID {
-	return NewAccount(string(im.terms.alliance.Operator), contract.Liability, "payable", im.in.Provider)
-}
-
-func (im *importer) operatorTerms() string { return im.terms.Hash }
-
-// missing finds what was served in the month and is on no invoice.
-func (im *importer) missing() error {
-	for _, a := range im.order {
-		if !a.month || a.seen || a.held || a.booked() == 0 || im.before["a/"+string(a.attempt)] || im.aggregated(a) {
-			continue
-		}
-		if err := im.differ(MissingLine, "o"+strconv.FormatUint(a.outcome, 10), -a.booked(), a, a.flow.suspense.key.Terms); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -78,20 +82,65 @@ func (p *factPosting) closeDifference(d *DifferenceClosed) error {
 	pool, c := p.poolOf(&e, t)
 	// The difference account is cleared against the cost: Debit and Credit of
 	// its own entry are turned.
-	cost := back
-	cost.Debit, cost.Credit = NewAccount(string(t.alliance.Operator), contract.Expense, "compute", pool), e.Debit
-	p.list = append(p.list, unrounded{cost, money.WideOf(int64(e.Amount))})
-	if c == nil || kind == LateCredit || kind == Rounding {
+	account := NewAccount(string(t.alliance.Operator), contract.Expense, "compute", pool)
+	if kind == Tax {
+		account = NewAccount(string(t.alliance.Operator), contract.Expense, "tax", providerOf(&e))
+	}
+	if err := p.expense(t, &back, account, e.Amount); err != nil {
+		return err
+	}
+	if c == nil || !burns(kind) {
 		return nil
 	}
 	p.burn(t, c, &back, e.Amount)
 	return nil
 }
 
+// burns reports whether an accepted difference of a kind is spend that retires
+// a floor: what belongs to another month, to no contract or to no use does not.
+func burns(kind string) bool {
+	switch kind {
+	case LateCredit, Rounding, Tax, FeeDiffers, UnknownCharge, TotalDiffers:
+		return false
+	}
+	return true
+}
+
+// expense books a difference as cost: what is in another currency at the last
+// rate that is known.
+func (p *factPosting) expense(t *Terms, back *Entry, account AccountID, amount money.Amount) error {
+	cost := *back
+	cost.Debit, cost.Credit = account, back.Debit
+	if cost.Asset == Asset(t.alliance.Currency) {
+		p.list = append(p.list, unrounded{cost, money.WideOf(int64(amount))})
+		return nil
+	}
+	day := time.Unix(0, p.fact.At).UTC().Format(time.DateOnly)
+	rate, ok := p.b.rates.Find(money.Currency(cost.Asset), t.alliance.Currency, day, exchange.Always)
+	if !ok {
+		return refuse("the rate of %s on %s is not known: accordo record rate", cost.Asset, day)
+	}
+	converted, ok := rate.Convert(amount)
+	if !ok {
+		return money.ErrRange
+	}
+	parts := t.part(cost.Key, cost.Asset)
+	booked := cost
+	cost.Key, booked.Key = parts.owed, parts.booked
+	booked.Price = rate.ID()
+	p.list = append(p.list, unrounded{cost, money.WideOf(int64(amount))}, unrounded{booked, money.WideOf(int64(converted))})
+	return nil
+}
+
+func providerOf(e *Entry) string {
+	provider, _, _ := strings.Cut(e.Debit.Ref(), ",")
+	return provider
+}
+
 // poolOf returns what a difference's cost is booked on: the pool of its
 // attempt, else the provider.
 func (p *factPosting) poolOf(e *Entry, t *Terms) (string, *alliance.Contract) {
-	provider, _, _ := strings.Cut(e.Debit.Ref(), ",")
+	provider := providerOf(e)
 	c := t.contracts[alliance.ContractID(e.Contract)]
 	out, err := p.evidence.record(e.First)
 	if err != nil || out.Outcome == nil {
@@ -138,10 +187,11 @@ func (p *factPosting) acceptUsage(back *Entry) error {
 	if at < 0 {
 		return refuse("difference %s names no invoice", back.Ref)
 	}
-	lines, err := p.document(p.b.invoices[at].Document)
+	v, err := p.invoice(p.b.invoices[at])
 	if err != nil {
 		return err
 	}
+	lines := v.Lines
 	i, ok := slices.BinarySearchFunc(lines, number, func(l invoice.Line, n int) int { return cmp.Compare(l.Number, n) })
 	if !ok {
 		return refuse("difference %s names a line that is not there", back.Ref)
@@ -172,12 +222,17 @@ func (p *factPosting) payLine(back *Entry) error {
 		rest -= floor(agreed.n.Add(money.WideOf(p.b.carries[c])), agreed.Divisor)
 	}
 	p.list = append(p.list, unrounded{*back, money.WideOf(-int64(back.Amount))})
-	if rest != 0 {
-		e := *back
-		e.Debit = NewAccount(back.Debit.Party(), contract.Expense, "compute", strings.SplitN(back.Debit.Ref(), ",", 2)[0])
-		p.list = append(p.list, unrounded{e, money.WideOf(int64(rest))})
+	if rest == 0 {
+		return nil
 	}
-	return nil
+	t, err := p.b.Terms(back.Terms)
+	if err != nil {
+		return err
+	}
+	// What is left is cost against what is payable: the difference itself is gone.
+	left := *back
+	left.Debit = back.Credit
+	return p.expense(t, &left, NewAccount(back.Debit.Party(), contract.Expense, "compute", providerOf(back)), rest)
 }
 
 // difference keeps the set of open differences: the entry of an import opens

@@ -1,13 +1,12 @@
 package ledger
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"slices"
-	"time"
 
-	"github.com/accordo-ai/accordo/internal/alliance"
-	"github.com/accordo-ai/accordo/internal/exchange"
+	"github.com/accordo-ai/accordo/internal/contract"
 	"github.com/accordo-ai/accordo/internal/invoice"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
@@ -17,18 +16,22 @@ import (
 // importer matches one invoice.
 type importer struct {
 	*factPosting
-	in       *InvoiceImported
-	terms    *Terms
-	lines    []invoice.Line
-	attempts map[record.AttemptID]*billed
-	order    []*billed // by outcome
-	before   map[string]bool
-	groups   map[string][]*billed // attempts by day and name of their model
-	matched  map[Key]*match
-	keys     []Key
-	exact    bool         // lines state amounts
-	claimed  money.Amount // by lines of known attempts
-	apart    money.Amount // of it, in differences
+	provided
+	in      *InvoiceImported
+	terms   *Terms
+	invoice *invoice.Invoice
+	before  map[string]bool // what earlier lines billed, by billedName
+	uneven  []*uneven
+	byGroup bool // what is missing is named by groups of attempts
+	grain   invoice.Grain
+	fees    []expectedFee
+	matched map[Key]*match
+	keys    []Key
+	exact   bool         // lines state amounts
+	claimed money.Amount // by lines of known attempts
+	apart   money.Amount // of it, in differences
+	settled money.Amount // by fees that agree
+	asset   Asset        // what the provider bills in
 }
 
 // match gathers what agrees, per entry.
@@ -51,28 +54,59 @@ func (p *factPosting) importInvoice(v *InvoiceImported) error {
 	if err != nil {
 		return err
 	}
-	im := importer{
-		factPosting: p, in: v, terms: t, attempts: map[record.AttemptID]*billed{}, before: map[string]bool{},
-		groups: map[string][]*billed{}, matched: map[Key]*match{},
-	}
-	if im.lines, err = p.document(v.Document); err != nil {
+	im := importer{factPosting: p, in: v, terms: t, before: map[string]bool{}, matched: map[Key]*match{}}
+	im.provided = provided{b: p.b, evidence: &p.evidence, provider: v.Provider, month: v.Month, before: im.before}
+	if im.invoice, err = p.invoice(v); err != nil {
 		return err
+	}
+	im.asset = t.billsIn(v.Provider)
+	if c := im.invoice.Currency; c != "" && Asset(c) != im.asset {
+		return refuse("the invoice is in %s, the contracts of %s are in %s: ask for an invoice in the contracts' currency, or correct the contracts", c, v.Provider, im.asset)
 	}
 	if err := im.earlier(); err != nil {
 		return err
 	}
-	if err := im.journal(); err != nil {
+	im.aim()
+	if err := im.read(); err != nil {
 		return err
 	}
-	for i := range im.lines {
-		if err := im.line(&im.lines[i]); err != nil {
-			return err
-		}
-	}
-	if err := im.missing(); err != nil {
+	if err := im.match(); err != nil {
 		return err
 	}
 	return im.finish()
+}
+
+// match takes the lines in order, then pairs what they left uneven, then names
+// what is missing.
+func (im *importer) match() error {
+	for i := range im.invoice.Lines {
+		if err := im.line(&im.invoice.Lines[i]); err != nil {
+			return err
+		}
+	}
+	if err := im.settleUneven(); err != nil {
+		return err
+	}
+	if im.byGroup {
+		return im.missingGroups()
+	}
+	return im.missing()
+}
+
+// billsIn is the currency of a provider's contracts; the alliance's where they
+// have several.
+func (t *Terms) billsIn(provider string) (asset Asset) {
+	for i := range t.alliance.Contracts {
+		c := &t.alliance.Contracts[i]
+		if string(c.Provider) != provider {
+			continue
+		}
+		if asset != "" && asset != t.moneyOf(c) {
+			return Asset(t.alliance.Currency)
+		}
+		asset = t.moneyOf(c)
+	}
+	return cmp.Or(asset, Asset(t.alliance.Currency))
 }
 
 func (p *factPosting) headTerms() (*Terms, error) {
@@ -82,28 +116,46 @@ func (p *factPosting) headTerms() (*Terms, error) {
 	return p.b.Terms(p.b.head.Terms)
 }
 
-func (p *factPosting) document(hash string) ([]invoice.Line, error) {
+// invoice reads the documents of an invoice as they were kept.
+func (p *factPosting) invoice(v *InvoiceImported) (*invoice.Invoice, error) {
 	if p.evidence.Document == nil {
-		return nil, fmt.Errorf("the fact refers to the document %s, which was not given", hash)
+		return nil, fmt.Errorf("the fact refers to the document %s, which was not given", v.Document)
 	}
-	data, err := p.evidence.Document(hash)
+	return ReadInvoice(v, p.evidence.Document)
+}
+
+// ReadInvoice reads the documents of an invoice: document returns one by its
+// hash.
+func ReadInvoice(v *InvoiceImported, document func(hash string) ([]byte, error)) (*invoice.Invoice, error) {
+	data, err := document(v.Document)
 	if err != nil {
 		return nil, err
 	}
-	lines, err := invoice.Parse(data)
+	o := invoice.Options{Issuer: v.Issuer, Month: v.Month}
+	if v.Detail != "" {
+		if o.Detail, err = document(v.Detail); err != nil {
+			return nil, err
+		}
+	}
+	parsed, err := invoice.Parse(data, o)
 	if err != nil {
 		return nil, refuse("%v", err)
 	}
-	return lines, nil
+	return parsed, nil
 }
 
 // names of what a line bills, for finding it again.
 func billedName(l *invoice.Line) string {
-	if l.Attempt != "" {
+	switch {
+	case l.Attempt != "":
 		return "a/" + string(l.Attempt)
+	case l.Kind == invoice.Fee:
+		return "f/" + l.Contract + "/" + l.Pool
 	}
-	return "g/" + l.Day + "/" + l.Tier + "/" + l.Model
+	return groupName(l.Period, l.Tier, l.Model)
 }
+
+func groupName(period, tier, model string) string { return "g/" + period + "/" + tier + "/" + model }
 
 // earlier collects what the provider billed in invoices that are in the books.
 func (im *importer) earlier() error {
@@ -111,116 +163,80 @@ func (im *importer) earlier() error {
 		if f.Provider != im.in.Provider {
 			continue
 		}
-		lines, err := im.document(f.Document)
+		v, err := im.factPosting.invoice(f)
 		if err != nil {
 			return err
 		}
-		for i := range lines {
-			if !lines[i].Credit {
-				im.before[billedName(&lines[i])] = true
+		for i := range v.Lines {
+			l := &v.Lines[i]
+			if l.Kind == invoice.Fee && f.Month != im.in.Month {
+				continue
+			}
+			if l.Kind == invoice.Use || l.Kind == invoice.Fee {
+				im.before[billedName(l)] = true
 			}
 		}
 	}
 	return nil
 }
 
-// journal finds the attempts of the provider in the month, and those that the
-// invoice names.
-func (im *importer) journal() error {
-	listed := map[record.AttemptID]bool{}
-	for i := range im.lines {
-		listed[im.lines[i].Attempt] = true
-	}
-	open, flows := map[uint64]*billed{}, map[flowKey]*flow{}
-	for r, err := range im.evidence.Records(1) {
-		if err != nil {
-			return fmt.Errorf("read the journal: %w", err)
-		}
-		if r.Sequence > im.b.head.Last {
-			break
-		}
-		switch {
-		case r.Intent != nil:
-			a, err := im.candidate(&r, listed[r.Intent.Attempt], flows)
-			if err != nil {
-				return err
+// aim finds which attempts and periods the invoice names.
+func (im *importer) aim() {
+	im.listed = map[record.AttemptID]bool{}
+	for i := range im.invoice.Lines {
+		l := &im.invoice.Lines[i]
+		if l.Attempt != "" {
+			im.listed[l.Attempt] = true
+		} else if l.Kind == invoice.Use {
+			g := invoice.GrainOf(l.Period)
+			if !slices.Contains(im.grains, g) {
+				im.grains = append(im.grains, g)
 			}
-			if a != nil {
-				open[r.Sequence] = a
-			}
-		case r.Outcome != nil:
-			if a := open[r.Outcome.Intent]; a != nil && a.attempt == r.Outcome.Attempt {
-				delete(open, r.Outcome.Intent)
-				im.outcome(a, &r)
-			}
+			im.byGroup = true
 		}
 	}
-	return nil
+	for _, g := range [...]invoice.Grain{invoice.Monthly, invoice.Daily, invoice.Hourly} {
+		if slices.Contains(im.grains, g) {
+			im.grain = g
+		}
+	}
 }
 
-func (im *importer) candidate(r *record.Record, listed bool, flows map[flowKey]*flow) (*billed, error) {
-	in := r.Intent
-	when := time.Unix(0, r.At).UTC()
-	month := int32(when.Year()*100+int(when.Month())) == im.in.Month
-	if !month && !listed {
-		return nil, nil
+// take moves what the books accrued for an attempt to what agrees with the
+// invoice.
+func (im *importer) take(a *billed) {
+	for _, c := range a.parts(a.tokens, a.past) {
+		im.takePart(a, &c)
 	}
-	t, err := im.b.Terms(in.Terms)
-	if err != nil {
-		return nil, err
-	}
-	pool := t.pools[alliance.PoolID(in.Pool)]
-	if pool == nil || t.provider(pool) != im.in.Provider {
-		return nil, nil
-	}
-	k := flowKey{in.Terms, in.Tenant, in.Plan, in.Channel, in.Model, in.Variant, in.Pool, in.CostPrice, in.SalePrice}
-	f := flows[k]
-	if f == nil || r.At < f.from || r.At >= f.until {
-		f = t.flow(in, r.At, exchange.Always)
-		flows[k] = f
-	}
-	a := &billed{attempt: in.Attempt, intent: r.Sequence, at: r.At, flow: f, pool: in.Pool, contract: string(pool.Contract), month: month, estimate: in.Estimate}
-	a.names = []string{name(in.Model), in.Model}
-	for i := range pool.Models {
-		if m := &pool.Models[i]; string(m.Model) == name(in.Model) && m.UpstreamName != "" && m.UpstreamName != name(in.Model) {
-			a.names = append(a.names, m.UpstreamName)
-		}
-	}
-	return a, nil
 }
 
-func (im *importer) outcome(a *billed, r *record.Record) {
-	a.outcome, a.tier = r.Sequence, r.Outcome.Tier
-	if a.flow.overflow != nil && a.flow.overflows(a.tier) {
-		a.flow = a.flow.overflow
+func (im *importer) takePart(a *billed, c *charged) {
+	r := c.rule
+	k := Key{
+		Kind: Invoice, Debit: r.key.Credit, Credit: im.terms.held(im.payable(), r.key.Asset), Asset: r.key.Asset, Price: c.bucket(),
+		Contract: r.key.Contract, Terms: r.key.Terms, Period: im.b.bookedIn(r.key.Period), Ref: im.in.InvoiceID(),
 	}
-	why, owed := suspend(a.flow, r.Outcome)
-	_, a.held = im.b.suspended[r.Sequence]
-	closed := im.b.closed[r.Sequence]
-	switch {
-	case im.b.writtenOff[r.Sequence], !owed, a.held, closed != nil && closed.By == ByWaiver:
-	case closed != nil && closed.Usage != nil:
-		a.tokens = *closed.Usage
-	case closed != nil:
-		a.tokens = estimate(&record.Intent{Estimate: a.estimate}, r.Outcome, why)
-	case why == "":
-		a.tokens = r.Outcome.Usage
+	m := im.matched[k]
+	if m == nil {
+		m = &match{divisor: r.divisor, first: a.outcome, last: a.outcome, from: a.at, until: a.at}
+		im.matched[k] = m
+		im.keys = append(im.keys, k)
 	}
-	if b := a.flow.beyond; b != nil {
-		a.past = a.tokens.Add(im.b.inside(b.used.Ref(), r.Sequence, a.tokens).Neg())
+	n := r.numerator(c.tokens)
+	m.n, m.tokens = m.n.Add(n), m.tokens.Add(c.tokens)
+	m.first, m.last, m.from, m.until = min(m.first, a.outcome), max(m.last, a.outcome), min(m.from, a.at), max(m.until, a.at)
+	m.bytes = appendLine(m.bytes, a.intent, a.outcome, a.attempt, c.tokens, n)
+	if len(m.bytes) > 1<<16 {
+		// Fold, so that a large invoice needs no more memory than a small one.
+		sum := sha256.Sum256(m.bytes)
+		m.bytes = append(m.bytes[:0], sum[:]...)
 	}
-	if im.before["a/"+string(a.attempt)] {
-		a.month = false // it is not missing: it was billed
-	}
-	im.attempts[a.attempt] = a
-	im.order = append(im.order, a)
-	if a.month && a.owed() != nil {
-		for _, n := range a.names {
-			if k := a.day() + "/" + n; len(im.groups[k]) == 0 || im.groups[k][len(im.groups[k])-1] != a {
-				im.groups[k] = append(im.groups[k], a)
-			}
-		}
-	}
+}
+
+func (im *importer) payable() AccountID { return im.account("payable") }
+
+func (im *importer) account(kind string) AccountID {
+	return NewAccount(string(im.terms.alliance.Operator), contract.Liability, kind, im.in.Provider)
 }
 
 // finish makes the entries of what agrees, and one of what rounding leaves,
@@ -238,12 +254,28 @@ func (im *importer) finish() error {
 	if !im.exact {
 		return nil
 	}
-	var agreed money.Amount
+	agreed := im.settled
 	for c, n := range carries {
 		agreed += floor(n.Add(money.WideOf(im.b.carries[c])), c.Divisor)
 	}
-	if rest := im.claimed - im.apart - agreed; rest != 0 {
-		return im.differ(Rounding, "rounding", rest, nil, im.operatorTerms())
+	rest := im.claimed + im.invoice.Rest - im.apart - agreed
+	if err := im.total(&rest); err != nil || rest == 0 {
+		return err
 	}
-	return nil
+	return im.differ(Rounding, Rounding, rest, evidenceOf(nil))
+}
+
+// total holds what the lines come to against what the Invoice Detail says
+// that is to be paid: a small difference is rounding, as FOCUS bounds it.
+func (im *importer) total(rest *money.Amount) error {
+	v := im.invoice
+	if v.Stated == nil || *v.Stated == v.Sum() {
+		return nil
+	}
+	d := *v.Stated - v.Sum()
+	if max(d, -d) <= invoice.TotalTolerance(v.Rows) {
+		*rest += d
+		return nil
+	}
+	return im.differ(TotalDiffers, "total", d, evidenceOf(nil))
 }

@@ -3,6 +3,8 @@ package ledger
 import (
 	"crypto/sha256"
 	"strings"
+
+	"github.com/accordo-ai/accordo/internal/invoice"
 )
 
 // InvoiceImported says that a provider's invoice came in. Importing matches
@@ -13,10 +15,19 @@ type InvoiceImported struct {
 	Month    int32  `json:"month"`          // civil month that it bills, YYYYMM
 	Document string `json:"document"`       // SHA-256 of the file, in hexadecimal
 	Name     string `json:"name,omitempty"` // of the file, for people
+	// Issuer is the InvoiceIssuerName whose rows of a FOCUS file are the
+	// invoice; empty: the file has one issuer.
+	Issuer string `json:"issuer,omitempty"`
+	// Detail is the SHA-256 of the Invoice Detail beside a FOCUS file; empty:
+	// there is none.
+	Detail string `json:"detail,omitempty"`
+	// ByGroup names what an invoice of aggregates leaves out by groups of
+	// attempts (period, model and tier); otherwise by attempts.
+	ByGroup bool `json:"by_group,omitempty"`
 }
 
 func (v *InvoiceImported) check() error {
-	if v.Provider == "" || v.Month < 197001 || v.Month%100 < 1 || v.Month%100 > 12 || len(v.Document) != 2*sha256.Size || len(v.Name) > MaxReason {
+	if v.Provider == "" || v.Month < 197001 || v.Month%100 < 1 || v.Month%100 > 12 || len(v.Document) != 2*sha256.Size || len(v.Name) > MaxReason || len(v.Issuer) > MaxReason || v.Detail != "" && len(v.Detail) != 2*sha256.Size {
 		return refuse("an invoice has a provider, a month and the hash of its file")
 	}
 	return nil
@@ -45,33 +56,34 @@ func (d *DifferenceClosed) check() error {
 	return checkReason(d.Reason)
 }
 
-// The kinds of difference.
+// The kinds of difference; invoice.Explain says what they are.
 const (
-	WrongTier      = "wrong_tier"      // billed in another tier than served
-	MissingUsage   = "missing_usage"   // the outcome stated no usage: the attempt is suspense
-	DoubleLine     = "double_line"     // billed before
-	LateCredit     = "late_credit"     // money back for an earlier month
-	Rounding       = "rounding"        // the same tokens, amounts that differ below RoundingLimit a line
-	UnknownAttempt = "unknown_attempt" // the journal does not have it
-	MissingLine    = "missing_line"    // served in the month, and not billed
-	UsageDiffers   = "usage_differs"   // other tokens than booked
-	PriceDiffers   = "price_differs"   // the same tokens at another price
+	WrongTier      = invoice.WrongTier
+	MissingUsage   = invoice.MissingUsage
+	DoubleLine     = invoice.DoubleLine
+	LateCredit     = invoice.LateCredit
+	Rounding       = invoice.Rounding
+	UnknownAttempt = invoice.UnknownAttempt
+	MissingLine    = invoice.MissingLine
+	UsageDiffers   = invoice.UsageDiffers
+	PriceDiffers   = invoice.PriceDiffers
+	FeeDiffers     = invoice.FeeDiffers
+	Tax            = invoice.Tax
+	UnknownCharge  = invoice.UnknownCharge
+	TotalDiffers   = invoice.TotalDiffers
 )
 
 // DifferenceKind returns the kind of a difference from its entry.
 func DifferenceKind(e *Entry) string {
-	_, kind, _ := strings.Cut(e.Debit.Ref(), ",")
-	return kind
+	parts := strings.Split(e.Debit.Ref(), ",") // provider, kind, and a currency that is not the alliance's
+	if len(parts) < 2 {
+		return ""
+	}
+	return parts[1]
 }
 
-// Limits of importing.
-const (
-	// RoundingLimit is the largest difference of one line that is rounding,
-	// in micro-units of the currency: half a hundredth.
-	RoundingLimit = 5_000
-	// MaxDifferences is how many differences one invoice may have.
-	MaxDifferences = 100_000
-)
+// MaxDifferences is how many differences one invoice may have.
+const MaxDifferences = 100_000
 
 // bookedIn returns the month in which an entry of a month is booked: itself,
 // or the first open one when it is closed.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/exchange"
+	"github.com/accordo-ai/accordo/internal/invoice"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/usage"
@@ -60,7 +61,7 @@ func (b *Book) recall(f *Fact) {
 	case f.SuspenseClosed != nil:
 		b.closed[f.SuspenseClosed.Outcome] = f.SuspenseClosed
 	case f.PoolBilled != nil:
-		b.billedPools[poolMonth{f.PoolBilled.Pool, f.PoolBilled.Month}] = true
+		b.billedPools[poolMonth{f.PoolBilled.Pool, f.PoolBilled.Month}] = f.PoolBilled.Amount
 	case f.ExchangeRate != nil:
 		b.learn(exchange.Known{Quote: *f.ExchangeRate, At: f.At, After: f.After})
 	case f.ShortfallWaived != nil:
@@ -77,6 +78,9 @@ func (b *Book) recall(f *Fact) {
 		_, place, _ := strings.Cut(f.DifferenceClosed.ID, ".")
 		if outcome, err := strconv.ParseUint(strings.TrimPrefix(place, "o"), 10, 64); err == nil && strings.HasPrefix(place, "o") {
 			b.writtenOff[outcome] = true
+		}
+		if _, _, _, ok := invoice.ParsePlace(place); ok {
+			b.writtenOffGroups[place] = true
 		}
 	}
 }
