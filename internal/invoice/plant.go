@@ -101,18 +101,29 @@ func (p *planter) pick(fit func(*item) bool) *item {
 	for i := range p.items {
 		if it := p.items[(from+i)%len(p.items)]; !it.changed && fit(it) {
 			it.changed = true
+			p.fence(it)
 			return it
 		}
 	}
 	return nil
 }
 
+// fence keeps other errors away from the aggregates of one period and model:
+// two errors in them could be told apart by nobody.
+func (p *planter) fence(it *item) {
+	for _, x := range p.items {
+		if x.kind == Use && x.attempt == "" && x.period == it.period && x.model == it.model {
+			x.near = true
+		}
+	}
+}
+
 func (p *planter) note(kind string, it *item, amount money.Amount, format string, args ...any) {
 	p.planted = append(p.planted, Planted{Kind: kind, Amount: amount, Says: fmt.Sprintf(format, args...), item: it})
 }
 
-// billed are the lines of tokens that cost something and of which nothing is
-// held.
+// billed are the lines of tokens that cost something and near which nothing is
+// held and no error planted.
 func billed(it *item) bool {
 	return it.kind == Use && it.held == nil && !it.near && it.amount() > 0
 }
@@ -135,7 +146,8 @@ func (p *planter) plant(kind string) {
 			p.double(it)
 		}
 	case MissingLine:
-		if it := p.pick(billed); it != nil {
+		// What is left must still show the form of the invoice.
+		if it := p.pick(func(it *item) bool { return billed(it) && p.others(it) }); it != nil {
 			it.omit = true
 			p.note(kind, it, -it.amount(), "not billed")
 		}
@@ -162,6 +174,11 @@ func (p *planter) plant(kind string) {
 	default:
 		p.extra(kind)
 	}
+}
+
+// others reports whether a line of tokens besides it is billed.
+func (p *planter) others(it *item) bool {
+	return slices.ContainsFunc(p.items, func(x *item) bool { return x != it && x.kind == Use && !x.omit && x.amount() > 0 })
 }
 
 // some is an amount up to 3 units of the currency.

@@ -263,7 +263,7 @@ func join(list []*item) []*item {
 	}
 	return slices.DeleteFunc(list, func(it *item) bool {
 		to := of[[2]string{it.period, it.model}]
-		if it.attempt != "" || it.held == nil || to == nil {
+		if it.attempt != "" || it.held == nil || to == nil || to == it {
 			return false
 		}
 		to.held = it.held

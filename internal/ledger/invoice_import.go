@@ -183,18 +183,20 @@ func (im *importer) earlier() error {
 // aim finds which attempts and periods the invoice names.
 func (im *importer) aim() {
 	im.listed = map[record.AttemptID]bool{}
+	attempts := false
 	for i := range im.invoice.Lines {
 		l := &im.invoice.Lines[i]
 		if l.Attempt != "" {
-			im.listed[l.Attempt] = true
+			im.listed[l.Attempt], attempts = true, true
 		} else if l.Kind == invoice.Use {
 			g := invoice.GrainOf(l.Period)
 			if !slices.Contains(im.grains, g) {
 				im.grains = append(im.grains, g)
 			}
-			im.byGroup = true
 		}
 	}
+	im.byGroup = im.in.ByGroup && (len(im.grains) > 0 || !attempts)
+	im.grain = invoice.Daily
 	for _, g := range [...]invoice.Grain{invoice.Monthly, invoice.Daily, invoice.Hourly} {
 		if slices.Contains(im.grains, g) {
 			im.grain = g
