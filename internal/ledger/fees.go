@@ -93,6 +93,7 @@ func (p *monthPosting) overPools(c *alliance.Contract, amount money.Amount) ([]p
 
 // unused turns what is left on every clearing account into expense, so that
 // the month's clearing is zero. A use above the standard capacity is left as a
+// negative expense.
 func (p *monthPosting) unused(fees map[AccountID]money.Amount) {
 	left := map[AccountID]money.Amount{}
 	for k, v := range p.b.periods {
