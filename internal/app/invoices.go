@@ -79,7 +79,9 @@ func ImportInvoice(ctx context.Context, w io.Writer, data string, o InvoiceOrder
 	if err != nil {
 		return err
 	}
-	return show(w, o.JSON, batch, func(w io.Writer) error { return writeImport(w, event.InvoiceImported, len(parsed.Lines), &batch, o.DryRun) })
+	return show(w, o.JSON, batch, func(w io.Writer) error {
+		return writeImport(w, event.InvoiceImported, len(parsed.Lines), &batch, o.DryRun)
+	})
 }
 
 // imported reports whether a fact says that the document came in already.
