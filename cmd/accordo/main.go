@@ -30,6 +30,7 @@ type cli struct {
 	Contracts   contractsCommand   `cmd:"" help:"Show what each contract has burnt of its floor or capacity."`
 	Invoices    invoicesCommand    `cmd:"" help:"Import providers' invoices and close what differs from the books."`
 	Invoice     invoiceCommand     `cmd:"" help:"What a customer, a channel or a seller of plans is invoiced for a month."`
+	Margin      marginCommand      `cmd:"" help:"Revenue and cost of a month by plan, model, channel or tenant, and per user."`
 	Statement   statementCommand   `cmd:"" help:"What stands between the operator and a party in a month."`
 	Close       closeCommand       `cmd:"" help:"Close a month: accrue fees, expense unused capacity, settle floors."`
 	Record      recordCommand      `cmd:"" help:"Record what happened besides usage."`
