@@ -69,6 +69,9 @@ func ofSales(r *MarginRow) string {
 	if !ok {
 		return ""
 	}
+	if q < -10_000 {
+		return "under -1000 %"
+	}
 	sign := ""
 	if q < 0 {
 		sign, q = "-", -q

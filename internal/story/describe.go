@@ -51,6 +51,9 @@ func describe(a *alliance.Alliance, id string, k *knowledge) *description {
 	if c := a.Contract(alliance.ContractID(id)); c != nil {
 		d.contract(c, a.Currency)
 	}
+	if c := a.Channel(alliance.ChannelID(id)); c != nil {
+		d.channel(c)
+	}
 	if r := a.Right(alliance.RightID(id)); r != nil {
 		d.right(r)
 	}
@@ -126,7 +129,34 @@ func (d *description) contract(c *alliance.Contract, currency money.Currency) {
 			d.add("from %s: %s tokens a minute%s", r.From, thousands(r.TokensPerMinute), d.sourced(r.Sourced))
 		}
 	}
+	if r := c.RevenueShare; r != nil {
+		of := "as channels present sales"
+		if r.Of != "" {
+			of = r.Of + " of what channels keep"
+		}
+		limit := "without a cap"
+		if r.Cap != nil {
+			limit = fmt.Sprintf("at most %s %s in all", currency, number(*r.Cap))
+		}
+		d.add("revenue share of %s %% to %s, %s: base %s, %s; %s%s", percent(r.RatePPM), c.Provider, term(r.Term), r.Base, of, limit, d.sourced(r.Sourced))
+	}
 	d.sourced(c.Sourced)
+}
+
+func (d *description) channel(c *alliance.Channel) {
+	d.add("run by %s", c.Party)
+	switch c.Presentation {
+	case alliance.Principal:
+		d.add("bills the customers and keeps %s %%; the whole price is the operator's revenue (principal)%s", percent(c.CommissionPPM), d.sourced(c.Sourced))
+	case alliance.Agent:
+		d.add("bills the customers and keeps %s %%; the rest is the operator's revenue (agent)%s", percent(c.CommissionPPM), d.sourced(c.Sourced))
+	}
+	d.sourced(c.Sourced)
+}
+
+// percent renders parts per million without needless zeros.
+func percent(ppm int64) string {
+	return strings.TrimSuffix(money.Amount(ppm*100).String(), ".00")
 }
 
 func (d *description) right(r *alliance.Right) {
