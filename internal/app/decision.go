@@ -18,7 +18,7 @@ import (
 
 var verdictWords = map[record.Verdict]string{
 	record.Chosen: "chosen", record.Dearer: "dearer", record.Full: "full",
-	record.Unhealthy: "unhealthy", record.Tried: "failed before", record.Expired: "expired",
+	record.Unhealthy: "unhealthy", record.Tried: "failed before", record.Expired: "expired", record.UsedUp: "commitment used up",
 }
 
 // ExplainRequest writes every decision about one request of the data

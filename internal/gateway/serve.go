@@ -218,6 +218,8 @@ func (c *call) noPool(d *route.Decision) *openai.Error {
 		return openai.Forbidden("residency", "No pool that has %s lies where the plan %s allows data to be%s.", c.req.Model, c.key.plan.ID, why)
 	case route.Full:
 		return openai.Server(503, "capacity_full", retry, "Every pool that may serve %s is full at the moment. Try again in %s.", c.req.Model, wait(retry))
+	case route.UsedUp:
+		return openai.Server(503, "commitment_used_up", 0, "The contract of every pool that may serve %s stops where its commitment is used up, and it is. Ask the operator to look at `accordo contracts`.", c.req.Model)
 	case route.Unhealthy:
 		return openai.Server(503, "providers_unavailable", retry, "Every pool that may serve %s is failing at the moment. Try again in %s.", c.req.Model, wait(retry))
 	}

@@ -83,7 +83,7 @@ func (r *Record) checkBody() error {
 		return fmt.Errorf("%w: %d candidates, at most %d", ErrInvalid, len(considered), MaxConsidered)
 	}
 	for i := range considered {
-		if v := considered[i].Verdict; v < Chosen || v > Expired {
+		if v := considered[i].Verdict; v < Chosen || v > UsedUp {
 			return fmt.Errorf("%w: verdict %d", ErrInvalid, v)
 		}
 		if n := len(considered[i].Pool); n > MaxText {

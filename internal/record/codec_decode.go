@@ -208,7 +208,7 @@ func (d *decoder) considered() []Considered {
 	for i := range cs {
 		c := &cs[i]
 		c.Pool, c.Verdict = d.text(), Verdict(d.byte())
-		if d.err == nil && (c.Verdict < Chosen || c.Verdict > Expired) {
+		if d.err == nil && (c.Verdict < Chosen || c.Verdict > UsedUp) {
 			d.fail("an unknown verdict")
 		}
 		c.Cost, c.Price, c.Scarcity, c.Latency, c.LambdaPPM = d.varint(), d.varint(), d.varint(), d.varint(), d.varint()

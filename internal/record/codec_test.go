@@ -113,7 +113,7 @@ func genConsidered(t *rapid.T) []Considered {
 	i64 := rapid.Int64()
 	for range n {
 		cs = append(cs, Considered{
-			Pool: genText().Draw(t, "pool"), Verdict: Verdict(rapid.IntRange(1, 6).Draw(t, "verdict")),
+			Pool: genText().Draw(t, "pool"), Verdict: Verdict(rapid.IntRange(1, 7).Draw(t, "verdict")),
 			Cost: i64.Draw(t, "c"), Price: i64.Draw(t, "p"), Scarcity: i64.Draw(t, "s"), Latency: i64.Draw(t, "l"), LambdaPPM: i64.Draw(t, "ppm"),
 		})
 	}

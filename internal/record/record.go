@@ -88,6 +88,7 @@ const (
 	Unhealthy Verdict = 4
 	Tried     Verdict = 5 // failed in an earlier attempt of this request
 	Expired   Verdict = 6 // right, price or contract ended since the candidates were computed
+	UsedUp    Verdict = 7 // its contract stops where its commitment is used up
 )
 
 // Refusal says why a request of a known key was not sent anywhere. It is kept

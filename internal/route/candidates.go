@@ -44,6 +44,7 @@ type candidate struct {
 	model             *alliance.PoolModel
 	right             *alliance.Right
 	price             *alliance.Price // nil: fees are fixed and no price is in force
+	clauses           *clauses        // nil: none that matters
 }
 
 func keyOf(q *Request) key {
@@ -166,6 +167,7 @@ func (r *Router) judge(now, known time.Time, k key, i int32) (candidate, *Inelig
 		rates := rating.Cost(c.price)
 		c.priceIn, c.priceOut = float64(rates.Input)/1000*perUnit, float64(rates.Output)/1000*perUnit
 	}
+	c.clauses = c.clausesOf(p.contract, perUnit)
 	c.useIn, c.useOut = p.use(c.model)
 	c.bounded = p.limited() && c.useIn+c.useOut > 0
 	return c, nil

@@ -95,12 +95,19 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 		c := &s.candidates[i]
 		p := &r.pools[c.pool]
 		x := &considered[i]
-		price := (c.priceIn*in + c.priceOut*out) * p.margin
+		price := c.marginal(p, in, out)
 		cost, use, tie := price, 0.0, 0.0
 		x.Pool, x.LambdaPPM = c.id, p.lambda
 		x.Price, x.Scarcity, x.Latency = nano(price), 0, 0
+		beyond := false
 		if c.bounded {
 			use = c.useIn*in + c.useOut*out
+			beyond = c.clauses != nil && c.spills(at, p, use, out)
+		}
+		if beyond {
+			cost = c.clauses.cost(in, out)
+			x.Price = nano(cost)
+		} else if c.bounded {
 			scarcity := use * p.mu
 			cost += scarcity
 			tie = use * efficiency * p.scale
@@ -112,14 +119,18 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 			x.Latency = nano(latency)
 		}
 		x.Cost = x.Price + x.Scarcity + x.Latency
-		if x.Verdict = p.verdict(at, c.bounded, use); x.Verdict != record.Dearer {
+		if x.Verdict = p.verdict(at, c.bounded && !beyond, use); x.Verdict != record.Dearer {
+			continue
+		}
+		if c.clauses != nil && c.stopped(p) {
+			x.Verdict = record.UsedUp
 			continue
 		}
 		if p.inFlight >= p.roomy && p.crowded(at, s.share) {
 			x.Verdict = record.Full
 			continue
 		}
-		if p.buckets != nil && c.bounded && !p.admits(at, use, out) {
+		if p.buckets != nil && c.bounded && !beyond && !p.admits(at, use, out) {
 			x.Verdict = record.Full
 			continue
 		}
@@ -127,7 +138,7 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 			x.Verdict = record.Tried
 			continue
 		}
-		if c.bounded {
+		if c.bounded && !beyond {
 			rnd = committed.offer(i, cost+tie, cost, rnd)
 		} else {
 			rnd = overflow.offer(i, cost, cost, rnd)
@@ -205,7 +216,14 @@ func (r *Router) whyNone(at int64, s *set, considered []record.Considered) (stri
 			default:
 				wait = min(wait, r.windowEnd-at)
 			}
+		case record.UsedUp:
+			if reason == Unhealthy && wait == math.MaxInt64 {
+				reason = UsedUp
+			}
 		case record.Unhealthy:
+			if reason == UsedUp {
+				reason = Unhealthy
+			}
 			wait = min(wait, max(p.health.until-at, int64(fullRetry)))
 		}
 	}

@@ -80,12 +80,15 @@ func (r *Router) worth(s *set, in, out float64) float64 {
 		price := c.priceIn*in + c.priceOut*out
 		if c.bounded {
 			most = max(most, 2*price)
+			if c.clauses != nil && c.clauses.over && p.fixed {
+				least = min(least, c.clauses.cost(in, out)+s.latency*p.ttft)
+			}
 			continue
 		}
 		if p.health.until > r.learnedAt {
 			continue
 		}
-		least = min(least, price*p.margin+s.latency*p.ttft)
+		least = min(least, c.marginal(p, in, out)+s.latency*p.ttft)
 	}
 	if math.IsInf(least, 1) {
 		return most
@@ -106,6 +109,7 @@ func (r *Router) Resolve(now time.Time, spent func(alliance.ContractID) money.Am
 	r.roll(at)
 	if spent != nil {
 		r.pace(now, spent)
+		r.follow(now, spent)
 	}
 	r.learn(at)
 	r.solve(now)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/rating"
 	"github.com/accordo-ai/accordo/internal/usage"
 )
 
@@ -79,7 +80,11 @@ type reservation struct {
 	window        int64   // end of the window that it was taken from
 	useIn, useOut float64 // of the candidate
 	useCached     float64
-	useWrite      float64 // input written to a cache
+	useWrite      float64     // input written to a cache
+	commitment    *commitment // that it retires, or nil
+	clauses       *clauses
+	held          float64 // of the commitment, micro-units
+	spilled       bool    // beyond the pool's capacity: it takes none
 }
 
 func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
@@ -93,10 +98,15 @@ func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
 	}
 	v := &r.reservations[i]
 	*v = reservation{
-		pool: c.pool, generation: v.generation + 1, use: c.takes(in, out), in: in, out: out, window: r.windowEnd,
+		pool: c.pool, generation: v.generation + 1, in: in, out: out, window: r.windowEnd,
 		probe: p.health.failures >= failuresToOpen,
 	}
-	if c.bounded {
+	if m := p.commitment; m != nil && c.clauses != nil && c.clauses.retires {
+		v.commitment, v.clauses, v.held = m, c.clauses, c.clauses.burns(in, out)
+		m.hold(v.held)
+	}
+	if v.spilled = c.spills(at, p, c.useIn*in+c.useOut*out, out); c.bounded && !v.spilled {
+		v.use = c.takes(in, out)
 		v.useIn, v.useOut, v.useCached, v.useWrite = c.useIn, c.useOut, c.useIn, c.useIn
 		if p.tokens && c.model.CachedWeightPPM+c.model.InputWeightPPM > 0 {
 			_, write, read, _ := contract.BurnWeights(c.model)
@@ -109,7 +119,9 @@ func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
 	}
 	p.inFlight++
 	p.left -= v.use
-	p.draw(at, float64(v.use), out)
+	if !v.spilled {
+		p.draw(at, float64(v.use), out)
+	}
 	return Reservation{uint64(v.generation)<<32 | uint64(i) + 1}
 }
 
@@ -131,6 +143,9 @@ func (r *Router) Observe(now time.Time, o Outcome) uint64 {
 	}
 	r.reservations[i] = reservation{pool: free, generation: generation}
 	r.free = append(r.free, uint32(i))
+	if v.commitment != nil {
+		v.commitment.release(at, v.held, v.burnt(&o))
+	}
 	if v.pool == gone {
 		return r.seq
 	}
@@ -140,7 +155,9 @@ func (r *Router) Observe(now time.Time, o Outcome) uint64 {
 	if d := v.use - used; d < 0 || v.window == r.windowEnd {
 		p.left = min(p.left+d, p.capacity)
 	}
-	p.draw(at, float64(used-v.use), out-v.out)
+	if !v.spilled {
+		p.draw(at, float64(used-v.use), out-v.out)
+	}
 	if o.TTFT > 0 && o.Served {
 		x := o.TTFT.Seconds()
 		if p.measured {
@@ -154,6 +171,22 @@ func (r *Router) Observe(now time.Time, o Outcome) uint64 {
 	}
 	p.health.learn(at, &o, v.probe)
 	return r.seq
+}
+
+// burnt is what the attempt retired of a commitment: nothing where nothing was
+// served, because what may be owed all the same is suspense.
+func (v *reservation) burnt(o *Outcome) float64 {
+	switch {
+	case !o.Served:
+		return 0
+	case o.Usage == usage.Vector{}:
+		return v.held
+	}
+	q, _, ok := rating.Numerator(v.clauses.burn, o.Usage).FloorDiv(rating.Divisor)
+	if !ok {
+		return v.held
+	}
+	return float64(q)
 }
 
 // used is the capacity that the attempt took in truth, and its output.

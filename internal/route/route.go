@@ -35,9 +35,10 @@ type Request struct {
 const (
 	NoRight     = "no_right"
 	NoResidency = "residency"
-	NoPool      = "no_pool"   // no pool serves the model for the plan
-	Full        = "full"      // every candidate is full
-	Unhealthy   = "unhealthy" // every candidate is unhealthy, or has been tried
+	NoPool      = "no_pool"            // no pool serves the model for the plan
+	Full        = "full"               // every candidate is full
+	Unhealthy   = "unhealthy"          // every candidate is unhealthy, or has been tried
+	UsedUp      = "commitment_used_up" // every candidate's contract stops where its commitment is used up
 	NotInPlan   = "plan"
 	NotInTerm   = "contract_term"
 	NoPrice     = "no_price"
@@ -63,7 +64,7 @@ type Decision struct {
 	CostPrice   alliance.PriceID
 	Considered  []record.Considered
 	Reservation Reservation
-	Reason      string        // why Pool is nil: NoRight, NoResidency, NoPool, Full or Unhealthy
+	Reason      string        // why Pool is nil: NoRight, NoResidency, NoPool, Full, UsedUp or Unhealthy
 	RetryAfter  time.Duration // when Reason is Full or Unhealthy: when to try again
 	Refused     []Ineligible
 }

@@ -45,6 +45,8 @@ type Router struct {
 	order []key // of sets, oldest first
 	last  *set  // that a decision used
 
+	commitments map[alliance.ContractID]*commitment
+
 	windowEnd    int64 // ns
 	reservations []reservation
 	free         []uint32
@@ -59,24 +61,26 @@ type Router struct {
 // currency and capacity in micro-units; both are estimates that no book uses,
 // which is why they may be floats.
 type pool struct {
-	terms    *alliance.Pool
-	contract *alliance.Contract
-	capacity int64 // of a window; 0: nothing bounds it but requests in flight
-	left     int64 // of the window; negative: a debt that the next one pays
-	inFlight int64
-	most     int64 // in flight
-	roomy    int64 // below so many in flight nobody need ask crowded
-	mu       float64
-	muFirst  float64 // mu at the start of the last window
-	scale    float64 // the most that a unit was worth to any class
-	margin   float64 // share of the price that one more request costs
-	lambda   int64   // ppm
-	ttft     float64 // expected, in seconds
-	measured bool
-	health   health
-	tokens   bool // capacity is in burn units, else in chip-seconds
-	buckets  []bucket
-	pressure pressure
+	terms      *alliance.Pool
+	contract   *alliance.Contract
+	capacity   int64 // of a window; 0: nothing bounds it but requests in flight
+	left       int64 // of the window; negative: a debt that the next one pays
+	inFlight   int64
+	most       int64 // in flight
+	roomy      int64 // below so many in flight nobody need ask crowded
+	mu         float64
+	muFirst    float64 // mu at the start of the last window
+	scale      float64 // the most that a unit was worth to any class
+	margin     float64 // share of the price that one more request costs
+	lambda     int64   // ppm
+	ttft       float64 // expected, in seconds
+	measured   bool
+	health     health
+	fixed      bool        // a fee pays for it
+	commitment *commitment // of the contract, where usage beyond it is special
+	tokens     bool        // capacity is in burn units, else in chip-seconds
+	buckets    []bucket
+	pressure   pressure
 }
 
 // New returns a router for a with no history.
@@ -108,6 +112,7 @@ func (r *Router) Reload(a *alliance.Alliance, now time.Time) {
 			p.ttft = float64(t.Endpoint.TTFTMS) / 1000
 		}
 		r.margin(p)
+		p.fixed = p.contract != nil && contract.Perishes(p.contract.Shape)
 		r.index[t.ID] = int32(i)
 		for j := range t.Models {
 			m := t.Models[j].Model
@@ -127,6 +132,7 @@ func (r *Router) Reload(a *alliance.Alliance, now time.Time) {
 			v.pool = gone
 		}
 	}
+	r.indexCommitments()
 	r.indexBoundaries()
 	r.refresh(now)
 	r.roll(now.UnixNano())

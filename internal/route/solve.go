@@ -139,7 +139,7 @@ func (v *solver) addClass(r *Router, at int64, s *set, c *class, scales []float6
 		if p.left <= 0 || p.health.until > at || p.health.fullUntil > at {
 			continue
 		}
-		price := (o.priceIn*c.meanIn+o.priceOut*c.meanOut)*p.margin + s.latency*p.ttft
+		price := o.marginal(p, c.meanIn, c.meanOut) + s.latency*p.ttft
 		v.options = append(v.options, option{variable: o.pool, cost: price, use: use})
 		if d.root < 0 {
 			d.root = o.pool
