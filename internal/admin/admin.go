@@ -35,6 +35,8 @@ type Options struct {
 	Grants  func() []Grant // further accesses in force, or nil
 	Secure  bool           // marks cookies for TLS
 	Now     func() time.Time
+	// AsOf is the instant that answers speak of; without it, Now.
+	AsOf func() time.Time
 }
 
 // Handler returns the listener's handler.

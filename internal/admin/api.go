@@ -3,10 +3,16 @@ package admin
 import (
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 )
 
 // Routes are all routes behind the login, each with the roles that it is for.
 func Routes(o Options) []Route {
+	if o.AsOf == nil {
+		o.AsOf = o.Now
+	}
 	list := []Route{{"GET /metrics", ForOperator, o.Metrics.ServeHTTP}}
 	get := func(path string, roles Roles, view func(*http.Request) (any, error)) {
 		list = append(list, Route{"GET /api/" + path, roles, func(w http.ResponseWriter, r *http.Request) {
@@ -15,15 +21,15 @@ func Routes(o Options) []Route {
 		}})
 	}
 	get("overview", ForAll, func(r *http.Request) (any, error) {
-		v := o.Source.Overview(o.Now())
+		v := o.Source.Overview(o.AsOf())
 		if AccessOf(r.Context()).Role == Partner {
 			v = v.ForPartner()
 		}
 		return v, nil
 	})
-	get("pools", ForBooks, func(*http.Request) (any, error) { return o.Source.Pools(o.Now()), nil })
+	get("pools", ForBooks, func(*http.Request) (any, error) { return o.Source.Pools(o.AsOf()), nil })
 	get("contracts", ForAll, func(r *http.Request) (any, error) {
-		all := o.Source.Contracts(o.Now())
+		all := o.Source.Contracts(o.AsOf())
 		if who := AccessOf(r.Context()); who.Role == Partner {
 			return PartnerContracts(all, who.Party), nil
 		}
@@ -32,18 +38,125 @@ func Routes(o Options) []Route {
 	get("balances", ForBooks, func(*http.Request) (any, error) { return o.Source.Balances(), nil })
 	get("requests", ForBooks, func(r *http.Request) (any, error) { return o.Source.Requests(limitOf(r)), nil })
 	get("requests/{id}", ForBooks, func(r *http.Request) (any, error) { return o.Source.Trace(r.Context(), r.PathValue("id")) })
-	get("entries", ForBooks, func(r *http.Request) (any, error) {
-		return o.Source.Entries(r.Context(), r.URL.Query().Get("account"), limitOf(r))
+	get("contracts/{id}", ForAll, func(r *http.Request) (any, error) { return contractAnswer(r, o) })
+	get("accounts", ForBooks, func(r *http.Request) (any, error) {
+		return withMonth(r, func(month int32) (any, error) { return o.Source.Accounts(r.Context(), month) })
 	})
+	get("entries", ForBooks, func(r *http.Request) (any, error) {
+		return withMonth(r, func(month int32) (any, error) {
+			q := r.URL.Query()
+			return o.Source.EntriesOf(r.Context(), EntryQuery{Account: q.Get("account"), Other: q.Get("other"), Contract: q.Get("contract"), Price: q.Get("price"), Kind: q.Get("kind"), Month: month, Limit: limitOf(r)})
+		})
+	})
+	get("entries/{place}", ForBooks, func(r *http.Request) (any, error) {
+		batch, number, err := ParsePlace(r.PathValue("place"))
+		if err != nil {
+			return nil, err
+		}
+		return o.Source.EntryAt(r.Context(), batch, number)
+	})
+	get("batches", ForBooks, func(r *http.Request) (any, error) {
+		before, _ := strconv.ParseUint(r.URL.Query().Get("before"), 10, 64) // what is none is the newest
+		return o.Source.Batches(r.Context(), before, limitOf(r))
+	})
+	get("books", ForBooks, func(r *http.Request) (any, error) { return o.Source.BooksState(r.Context()) })
+	get("parties", ForBooks, func(r *http.Request) (any, error) {
+		return withMonth(r, func(month int32) (any, error) { return o.Source.Parties(r.Context(), month) })
+	})
+	get("statements/{party}", ForAll, func(r *http.Request) (any, error) { return statementAnswer(r, o) })
+	get("invoices", ForBooks, func(r *http.Request) (any, error) { return o.Source.Invoices(r.Context()) })
+	get("invoices/{id}", ForBooks, func(r *http.Request) (any, error) { return o.Source.Differences(r.Context(), r.PathValue("id")) })
+	get("differences", ForBooks, func(r *http.Request) (any, error) { return o.Source.Differences(r.Context(), "") })
+	get("suspense", ForBooks, func(r *http.Request) (any, error) { return o.Source.Suspense(r.Context(), o.AsOf()) })
 	get("story", ForBooks, func(*http.Request) (any, error) {
-		told, ok := o.Source.Story(o.Now())
+		told, ok := o.Source.Story(o.AsOf())
 		if !ok {
 			return nil, ErrNotFound
 		}
 		return told, nil
 	})
 	get("claims", ForBooks, func(r *http.Request) (any, error) {
-		return o.Source.Claims(o.Now(), r.URL.Query()["id"])
+		return o.Source.Claims(o.AsOf(), r.URL.Query()["id"])
 	})
 	return slices.Concat(list, o.Pages.Routes)
+}
+
+// contractAnswer is one contract with its outlook; a partner gets its own only.
+func contractAnswer(r *http.Request, o Options) (any, error) {
+	all, who, id := o.Source.Contracts(o.AsOf()), AccessOf(r.Context()), r.PathValue("id")
+	if who.Role == Partner {
+		for _, k := range PartnerContracts(all, who.Party) {
+			if k.ID == id {
+				return k, nil
+			}
+		}
+		return nil, ErrNotFound
+	}
+	for i := range all {
+		if all[i].ID == id {
+			outlook, err := o.Source.Outlook(r.Context(), id, o.AsOf())
+			return struct {
+				Contract
+				Outlook Outlook `json:"outlook"`
+			}{all[i], outlook}, err
+		}
+	}
+	return nil, ErrNotFound
+}
+
+// statementAnswer is a statement, mirrored with ?as=party; a partner gets its
+// own as it sees it.
+func statementAnswer(r *http.Request, o Options) (any, error) {
+	party, who := r.PathValue("party"), AccessOf(r.Context())
+	if !who.Owns(party) {
+		return nil, ErrNotFound
+	}
+	return withMonth(r, func(month int32) (any, error) {
+		if month == 0 {
+			month = MonthOf(o.AsOf())
+		}
+		s, err := o.Source.Statement(r.Context(), party, month, who.Role == Partner || r.URL.Query().Get("as") == "party")
+		if err == nil && who.Role == Partner {
+			return s.ForPartner(OwnContracts(o.Source.Contracts(o.AsOf()), party)), nil
+		}
+		return s, err
+	})
+}
+
+// withMonth reads the month that the address asks for, 0 for none.
+func withMonth(r *http.Request, view func(month int32) (any, error)) (any, error) {
+	month, err := ParseMonth(r.URL.Query().Get("month"))
+	if err != nil {
+		return nil, err
+	}
+	return view(month)
+}
+
+// MonthOf is the civil month of an instant in UTC, as YYYYMM.
+func MonthOf(t time.Time) int32 {
+	t = t.UTC()
+	return int32(t.Year()*100 + int(t.Month()))
+}
+
+// ParseMonth reads YYYY-MM; empty is 0, for none.
+func ParseMonth(text string) (int32, error) {
+	if text == "" {
+		return 0, nil
+	}
+	t, err := time.Parse("2006-01", text)
+	if err != nil {
+		return 0, ErrNotFound
+	}
+	return MonthOf(t), nil
+}
+
+// ParsePlace reads the place of an entry, batch.number.
+func ParsePlace(text string) (batch uint64, number int, err error) {
+	left, right, _ := strings.Cut(text, ".")
+	batch, batchErr := strconv.ParseUint(left, 10, 63)
+	number, numberErr := strconv.Atoi(right)
+	if batchErr != nil || numberErr != nil || number < 1 {
+		return 0, 0, ErrNotFound
+	}
+	return batch, number, nil
 }

@@ -17,6 +17,7 @@ import (
 // Source is what the pages and the API read. Its methods may be called at
 // once, do not block on upstreams and return values that nobody changes.
 type Source interface {
+	Books
 	Overview(now time.Time) Overview
 	Pools(now time.Time) []Pool
 	// Requests returns the newest requests first, at most limit.
@@ -25,9 +26,6 @@ type Source interface {
 	Trace(ctx context.Context, requestID string) (Trace, error)
 	Contracts(now time.Time) []Contract
 	Balances() []ledger.Balance
-	// Entries returns the newest entries first, at most limit. account selects
-	// one account, or all below a path that ends in a slash; empty selects all.
-	Entries(ctx context.Context, account string, limit int) ([]Entry, error)
 	// Story tells the story as known at a date; ok is false when the terms
 	// come without one.
 	Story(at time.Time) (s story.Story, ok bool)

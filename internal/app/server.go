@@ -55,8 +55,13 @@ type server struct {
 
 	accessLock sync.Mutex // between reading the accesses and changing them
 
-	stop context.CancelFunc // ends the loops
-	wait sync.WaitGroup
+	verifying atomic.Bool // the books are being recomputed
+	verified  atomic.Pointer[admin.Verification]
+	found     sync.Map // number of an invoice's fact to what its import found
+
+	running context.Context    // of the loops
+	stop    context.CancelFunc // ends them
+	wait    sync.WaitGroup
 }
 
 // newServer opens the data directory, recovers the journal, catches the books
@@ -302,7 +307,7 @@ func firstRecordSince(store *sqlite.Store, t time.Time) (uint64, error) {
 // startLoops starts settling and the timer of the shadow prices.
 func (s *server) startLoops() {
 	ctx, cancel := context.WithCancel(context.Background())
-	s.stop = cancel
+	s.running, s.stop = ctx, cancel
 	s.loop(func() {
 		if err := s.settler.Run(ctx); err != nil {
 			s.o.Log.Error("the books are behind the journal; they follow at the next start", "error", err)

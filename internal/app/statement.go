@@ -1,12 +1,17 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 
+	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/datadir"
 	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/paper"
 	"github.com/accordo-ai/accordo/internal/settle"
 )
 
@@ -17,6 +22,7 @@ type StatementQuestion struct {
 	Mirror bool   // as the party sees it
 	JSON   bool
 	CSV    bool
+	PDF    string // file to write
 }
 
 // Statement writes what stands between the operator and a party in a month,
@@ -45,6 +51,9 @@ func Statement(ctx context.Context, w io.Writer, data string, q StatementQuestio
 	if q.Mirror {
 		s = s.Mirror()
 	}
+	if q.PDF != "" {
+		return statementFile(w, terms.Alliance(), s, q.PDF)
+	}
 	if q.CSV {
 		return settle.WriteStatementCSV(w, s)
 	}
@@ -57,6 +66,20 @@ func markSimulated(dir *datadir.Dir, s *settle.Statement) error {
 	if err == nil && played != nil {
 		s.Simulated, s.SimulatedSays = true, played.Says
 	}
+	return err
+}
+
+// statementFile writes a statement as a PDF file whole, or not at all.
+func statementFile(w io.Writer, a *alliance.Alliance, s *settle.Statement, name string) error {
+	v := statementView(a, s)
+	var b bytes.Buffer
+	if err := paper.Write(&b, statementPaper(&v)); err != nil {
+		return err
+	}
+	if err := os.WriteFile(name, b.Bytes(), 0o600); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "wrote %s, %d bytes\n", name, b.Len())
 	return err
 }
 

@@ -120,18 +120,21 @@ func why(out *record.Outcome) string {
 	return "not_rated_by_the_terms"
 }
 
+// bracket names the age of suspense.
+func bracket(days int64) string {
+	for _, a := range ages {
+		if days < a.below {
+			return a.name
+		}
+	}
+	return ages[0].name
+}
+
 func age(list []Held) []SuspenseAge {
 	aged := []SuspenseAge{}
 	for i := range list {
 		h := &list[i]
-		bracket := slices.IndexFunc(ages[:], func(a struct {
-			below int64
-			name  string
-		},
-		) bool {
-			return h.Days < a.below
-		})
-		name := ages[max(bracket, 0)].name
+		name := bracket(h.Days)
 		at := slices.IndexFunc(aged, func(a SuspenseAge) bool { return a.Provider == h.Provider && a.Age == name })
 		if at < 0 {
 			aged = append(aged, SuspenseAge{Provider: h.Provider, Age: name})

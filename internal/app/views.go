@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,7 +14,6 @@ import (
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/route"
-	"github.com/accordo-ai/accordo/internal/settle"
 	"github.com/accordo-ai/accordo/internal/story"
 )
 
@@ -211,16 +209,6 @@ func texts[T ~string](ids []T) []string {
 // Balances returns all accounts by path.
 func (s *server) Balances() []ledger.Balance { return s.settler.Balances() }
 
-// Entries returns stored entries, newest first.
-func (s *server) Entries(ctx context.Context, account string, limit int) ([]admin.Entry, error) {
-	placed, err := s.store.Entries(ctx, settle.Query{Account: ledger.AccountID(account), Newest: true, Limit: limit})
-	list := make([]admin.Entry, len(placed))
-	for i, p := range placed {
-		list[i] = admin.Entry{Batch: p.Batch, Number: p.Number, At: time.Unix(0, p.At).UTC(), Entry: p.Entry}
-	}
-	return list, err
-}
-
 // Claims says what is known at a date.
 func (s *server) Claims(at time.Time, ids []string) (*story.Claims, error) {
 	claims, err := story.AskClaims(s.terms.Load().Alliance(), at, ids)
@@ -247,7 +235,7 @@ func (s *server) Story(at time.Time) (story.Story, bool) {
 func (s *server) adminHandler(l listenerPair) http.Handler {
 	s.api = s.url(l.api)
 	return admin.Handler(admin.Options{
-		Source: s, Metrics: s.gateway.Metrics().Handler(), Token: s.adminToken, Grants: s.grants, Secure: s.o.TLSCert != "", Now: time.Now,
+		Source: s, Metrics: s.gateway.Metrics().Handler(), Token: s.adminToken, Grants: s.grants, Secure: s.o.TLSCert != "", Now: time.Now, AsOf: s.clock,
 		Pages: consolePages(s),
 	})
 }

@@ -25,7 +25,7 @@ const module = "github.com/accordo-ai/accordo/"
 var rings = map[string]int{
 	"internal/money": 1, "internal/usage": 1, "internal/record": 1,
 	"internal/alliance": 1, "internal/alliance/file": 1,
-	"internal/dialect/openai": 1, "internal/variant": 1,
+	"internal/dialect/openai": 1, "internal/variant": 1, "internal/sheet": 1,
 
 	"internal/right": 2, "internal/quota": 2, "internal/rating": 2, "internal/exchange": 2,
 	"internal/contract": 2, "internal/route": 2, "internal/ledger": 2,
@@ -35,7 +35,7 @@ var rings = map[string]int{
 	"internal/gateway": 3, "internal/provider/upstream": 3, "internal/provider/upstreamsim": 3,
 	"internal/provider/llama": 3, "internal/provider/llama/tinymodel": 3, "internal/artifact": 3, "internal/journal": 3,
 	"internal/datadir": 3, "internal/store/sqlite": 3, "internal/settle": 3,
-	"internal/admin": 3, "internal/console": 3, "internal/focusfile": 3,
+	"internal/admin": 3, "internal/console": 3, "internal/focusfile": 3, "internal/paper": 3,
 	"internal/store/storetest": 3,
 
 	"internal/app": 4, "cmd/accordo": 4, "examples": 1, "internal/archtest": 4,

@@ -16,6 +16,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -30,7 +31,7 @@ var templateFiles embed.FS
 var staticFiles embed.FS
 
 // pageFiles are the pages that stand inside the layout.
-var pageFiles = [...]string{"story", "overview", "pools", "requests", "request", "contracts", "contract", "ledger", "entries", "claims", "chat", "partner", "error"}
+var pageFiles = [...]string{"story", "overview", "pools", "requests", "request", "contracts", "contract", "ledger", "entries", "entry", "batches", "statements", "statement", "statementlines", "invoices", "invoice", "difference", "suspense", "held", "claims", "chat", "partner", "error"}
 
 // console serves the pages of one source.
 type console struct {
@@ -85,6 +86,20 @@ func (c *console) routes() (list []admin.Route) {
 	page("GET /contracts/{id}", admin.ForAll, c.contract)
 	page("GET /ledger", admin.ForBooks, c.ledger)
 	page("GET /ledger/entries", admin.ForBooks, c.entries)
+	page("GET /ledger/entries/{place}", admin.ForBooks, c.entry)
+	page("GET /ledger/batches", admin.ForBooks, c.batches)
+	page("POST /ledger/verify", admin.ForBooks, c.verify)
+	page("GET /statements", admin.ForAll, c.statements)
+	page("GET /statements/{party}", admin.ForAll, c.statement)
+	page("GET /statements/{party}/lines", admin.ForAll, c.statementLines)
+	page("GET /statements/{party}/pdf", admin.ForAll, c.statementPDF)
+	page("GET /invoices", admin.ForBooks, c.invoices)
+	page("GET /invoices/{id}", admin.ForBooks, c.invoice)
+	page("GET /invoices/differences/{id}", admin.ForBooks, c.difference)
+	page("POST /invoices/differences/{id}", admin.ForBooks, c.difference)
+	page("GET /suspense", admin.ForBooks, c.suspense)
+	page("GET /suspense/{attempt}", admin.ForBooks, c.held)
+	page("POST /suspense/{attempt}", admin.ForBooks, c.held)
 	page("GET /claims", admin.ForBooks, c.claims)
 	page("GET /claims/{id}", admin.ForBooks, c.claims)
 	page("GET /chat", admin.ForOperator, c.chat)
@@ -95,10 +110,10 @@ func (c *console) routes() (list []admin.Route) {
 	return append(list, admin.Route{Pattern: "POST /chat/completions", For: admin.ForOperator, Serve: c.chatter.Chat})
 }
 
-// home is the first page: the story, and for a partner its contracts.
+// home is the first page: the story, and for a partner its statement.
 func (c *console) home(w http.ResponseWriter, r *http.Request) error {
 	if admin.AccessOf(r.Context()).Role == admin.Partner {
-		http.Redirect(w, r, "/contracts", http.StatusSeeOther)
+		http.Redirect(w, r, "/statements", http.StatusSeeOther)
 		return nil
 	}
 	return c.story(w, r)
@@ -114,6 +129,7 @@ type page struct {
 	Ready    admin.Readiness
 	Play     admin.Play
 	Who      admin.Access
+	Query    url.Values
 	CSS, JS  string
 	Icon     string
 	Body     any
@@ -121,7 +137,10 @@ type page struct {
 
 // render writes a page whole or not at all.
 func (c *console) render(w http.ResponseWriter, r *http.Request, status int, name string, p page) error {
-	p.Now, p.Who = c.now(), admin.AccessOf(r.Context())
+	if name := wantsCSV(r); name != "" && status == http.StatusOK && r.Method == http.MethodGet {
+		return writeCSV(w, p.Body, name)
+	}
+	p.Now, p.Who, p.Query = c.now(), admin.AccessOf(r.Context()), r.URL.Query()
 	p.Overview = c.source.Overview(p.Now)
 	if p.Who.Role == admin.Partner {
 		p.Overview = p.Overview.ForPartner()

@@ -52,7 +52,10 @@ func post(h http.Handler, path string, form url.Values) *httptest.ResponseRecord
 var all = []string{
 	"/", "/?at=2025-12-20", "/?step=0", "/?built=yes", "/?built=no&firm=In+force+or+signed", "/?article=003_fd04525fe3f8a0f5.txt",
 	"/pools", "/requests", "/requests?status=refused", "/requests?pool=none", "/requests/req_1", "/requests/req_2", "/contracts", "/contracts/aws-38bn", "/contracts/oracle-300bn",
-	"/contracts/azure-reserved", "/contracts/azure-on-demand", "/ledger", "/ledger/entries", "/ledger/entries?account=openai/expense/", "/claims", "/claims?at=2025-12-20",
+	"/contracts/azure-reserved", "/contracts/azure-on-demand", "/ledger", "/ledger/entries", "/ledger/entries?account=openai/expense/", "/ledger?month=2026-10", "/ledger/entries?account=openai%2Fliability%2Faccrued%2Famazon&month=2026-10&kind=cost&other=x&contract=aws-38bn&price=p&before=4.1",
+	"/ledger/entries?batch=149", "/ledger/entries/149.1", "/ledger/batches", "/ledger/batches?before=7", "/statements", "/statements?month=2026-10", "/statements/amazon", "/statements/amazon?month=2026-10&as=party",
+	"/statements/amazon/lines?account=1&kind=cost", "/invoices", "/invoices?closed=x", "/invoices/abcdef012345", "/invoices/differences/abcdef012345.7", "/invoices/differences/abcdef012345.9", "/suspense", "/suspense/a1",
+	"/claims", "/claims?at=2025-12-20",
 	"/claims/P01", "/claims/aws-38bn", "/claims/aws-gb200-us-east-2", "/claims/S25", "/chat", "/chat?key=demo&model=m&prompt=p",
 }
 
@@ -224,7 +227,7 @@ func TestRequest_ShowsDecisionJournalAndBooks(t *testing.T) {
 func TestLedger_SaysLoudlyWhenItDoesNotBalance(t *testing.T) {
 	f := newFake(t)
 	_, body := get(t, pages(f), "/ledger")
-	mustContain(t, body, "<strong>Balanced.</strong>", "0.000150 USD", "1 record of the journal not yet in a batch.")
+	mustContain(t, body, "<strong>Balanced.</strong>", "0.000150", "1 record of the journal not yet in a batch.")
 	if strings.Contains(body, "NOT BALANCED") {
 		t.Error("balanced books are called wrong")
 	}

@@ -7,13 +7,17 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/admin"
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/story"
 )
 
 type contractsBody struct {
 	Contracts []contractView
+	Table     *table
 }
+
+func (b contractsBody) tables() []*table { return []*table{b.Table} }
 
 // contractView is a contract with its charts and the pace that its interval
 // expects.
@@ -67,14 +71,26 @@ func (c *console) contracts(w http.ResponseWriter, r *http.Request) error {
 	for _, k := range c.source.Contracts(now) {
 		body.Contracts = append(body.Contracts, viewContract(k, now, currency))
 	}
+	body.Table = contractsTable(body.Contracts, ledger.Asset(currency))
 	return c.render(w, r, http.StatusOK, "contracts", page{Title: "Contracts", Nav: "contracts", Live: true, Body: body})
 }
 
 type contractBody struct {
 	contractView
-	Spent  *spentChart
-	Recent []admin.Request
-	Claims []claimView
+	Outlook  admin.Outlook
+	Burn     *burnChart
+	RampLine *rampChart
+	Interval *table
+	Dates    *table
+	Schedule *table
+	Ramps    *table
+	Spent    *spentChart
+	Recent   []admin.Request
+	Claims   []claimView
+}
+
+func (b contractBody) tables() []*table {
+	return []*table{b.Interval, b.Dates, b.Schedule, b.Ramps, recentTable(b.Recent)}
 }
 
 // recentOfContract bounds the requests listed on a contract's page.
@@ -90,6 +106,14 @@ func (c *console) contract(w http.ResponseWriter, r *http.Request) error {
 			continue
 		}
 		body := contractBody{contractView: viewContract(k, now, c.source.Overview(now).Currency)}
+		var err error
+		if body.Outlook, err = c.source.Outlook(r.Context(), id, now); err != nil {
+			return err
+		}
+		currency := body.Outlook.Currency
+		body.Burn, body.RampLine = newBurnChart(&body.Outlook, string(currency)), newRampChart(&k, now)
+		body.Interval, body.Dates = intervalTable(&body.Outlook, currency), datesTable(&body.Outlook, currency)
+		body.Schedule, body.Ramps = scheduleTable(&k, currency), rampTable(&k)
 		var rows []admin.Request
 		for _, row := range c.newest() {
 			if row.Contract == id {

@@ -37,6 +37,13 @@ type fake struct {
 	refuse  bool
 	play    admin.Play
 	stopped bool
+
+	query         admin.EntryQuery // the last one
+	many          int              // entries that there are
+	verifying     bool
+	fault         string // that the verification found
+	pdfForPartner bool
+	ordered       []order
 }
 
 func newFake(t testing.TB) *fake {
@@ -166,14 +173,6 @@ func (f *fake) Balances() []ledger.Balance {
 		{Account: "openai/memo/commit_open/aws-38bn,2025-11-03", Asset: "COMMIT-USD(aws-38bn)", Amount: 150},
 		{Account: "openai/memo/commit_used/aws-38bn,2025-11-03", Asset: "COMMIT-USD(aws-38bn)", Amount: -150},
 	}
-}
-
-func (f *fake) Entries(_ context.Context, account string, limit int) ([]admin.Entry, error) {
-	if f.broken != nil {
-		return nil, f.broken
-	}
-	e := admin.Entry{Batch: 149, Number: 1, At: now, Entry: ledger.Entry{Key: ledger.Key{Kind: ledger.Cost, Debit: ledger.AccountID(f.or("openai/expense/compute/x")), Credit: "openai/liability/accrued/amazon", Asset: "USD", Price: f.or("p")}, Amount: 106, Lines: 1, First: 10, Last: 11}}
-	return []admin.Entry{e}[:min(1, limit)], nil
 }
 
 func (f *fake) Claims(at time.Time, ids []string) (*story.Claims, error) {

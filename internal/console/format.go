@@ -20,7 +20,9 @@ var functions = template.FuncMap{
 	"dur": duration, "day": day, "clock": clock, "stamp": stamp, "seg": url.PathEscape, "join": strings.Join,
 	"capacity": capacity, "mu": mu, "asset": asAsset, "loadWidth": loadWidth, "words": words, "head": head,
 	"add":   func(a, b int) int { return a + b },
-	"grade": gradeSays, "host": hostOf,
+	"month": monthText, "nanos": nanos,
+	"months": func(c monthChoice, all bool) map[string]any { return map[string]any{"Choice": c, "All": all} },
+	"grade":  gradeSays, "host": hostOf,
 }
 
 // separated puts commas between the thousands of digits.
@@ -142,6 +144,9 @@ func day(t any) string {
 func clock(t time.Time) string { return t.UTC().Format("15:04:05") }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" }
+
+// nanos renders nanoseconds since 1970 UTC.
+func nanos(n int64) string { return stamp(time.Unix(0, n)) }
 
 // unitOf names what the router's unit counts, for people.
 func unitOf(unit string) string {

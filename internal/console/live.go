@@ -5,13 +5,9 @@ import (
 	"slices"
 
 	"github.com/accordo-ai/accordo/internal/admin"
-	"github.com/accordo-ai/accordo/internal/ledger"
 )
 
-const (
-	shownRequests = 100
-	shownEntries  = 200
-)
+const shownRequests = 100
 
 type poolsBody struct {
 	Pools    []admin.Pool
@@ -111,51 +107,4 @@ func (c *console) recent(id string) *admin.Request {
 		}
 	}
 	return nil
-}
-
-type ledgerBody struct {
-	Trial   []ledger.Total
-	Broken  bool
-	Classes []accountClass
-	Count   int
-}
-
-// accountClass are the accounts of one class, such as expense.
-type accountClass struct {
-	Class    string
-	Prefix   string // selects their entries
-	Balances []ledger.Balance
-}
-
-func (c *console) ledger(w http.ResponseWriter, r *http.Request) error {
-	balances := c.source.Balances()
-	body := ledgerBody{Trial: ledger.TrialBalance(balances), Count: len(balances)}
-	for _, t := range body.Trial {
-		body.Broken = body.Broken || !t.Balanced()
-	}
-	for _, b := range balances {
-		class, prefix := string(b.Account.Class()), b.Account.Party()+"/"+string(b.Account.Class())+"/"
-		last := len(body.Classes) - 1
-		if last < 0 || body.Classes[last].Prefix != prefix {
-			body.Classes = append(body.Classes, accountClass{Class: class, Prefix: prefix})
-			last++
-		}
-		body.Classes[last].Balances = append(body.Classes[last].Balances, b)
-	}
-	return c.render(w, r, http.StatusOK, "ledger", page{Title: "Ledger", Nav: "ledger", Live: true, Body: body})
-}
-
-type entriesBody struct {
-	Account string
-	Entries []admin.Entry
-	Limit   int
-}
-
-func (c *console) entries(w http.ResponseWriter, r *http.Request) error {
-	body := entriesBody{Account: r.URL.Query().Get("account"), Limit: shownEntries}
-	var err error
-	if body.Entries, err = c.source.Entries(r.Context(), body.Account, shownEntries); err != nil {
-		return err
-	}
-	return c.render(w, r, http.StatusOK, "entries", page{Title: "Entries", Nav: "ledger", Body: body})
 }

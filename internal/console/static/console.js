@@ -41,7 +41,7 @@ function live() {
 }
 
 function shortcuts(pause) {
-  const pages = { s: "/", p: "/pools", r: "/requests", c: "/contracts", l: "/ledger", k: "/claims", t: "/chat" };
+  const pages = { s: "/", p: "/pools", r: "/requests", c: "/contracts", l: "/ledger", m: "/statements", i: "/invoices", u: "/suspense", k: "/claims", t: "/chat" };
   const help = $("help"), on = $("keys-on");
   let went = 0;
   try { on.checked = localStorage.getItem("keys") !== "off"; } catch { /* storage may be refused */ }
@@ -59,6 +59,13 @@ function shortcuts(pause) {
     else if (e.key === "p" && pause) pause();
     went = 0;
   });
+}
+
+function printing() {
+  for (const b of document.querySelectorAll("[data-print]")) {
+    b.hidden = false;
+    b.addEventListener("click", () => window.print());
+  }
 }
 
 function copying() {
@@ -223,5 +230,6 @@ function chat() {
 
 shortcuts(document.body.hasAttribute("data-live-page") ? live() : null);
 copying();
+printing();
 forms();
 chat();
