@@ -38,6 +38,7 @@ type cli struct {
 	Export      exportCommand      `cmd:"" help:"Write the books for other tools: FOCUS as CSV or Parquet."`
 	Story       storyCommand       `cmd:"" help:"Tell the story of the example: the articles and what became of each system they name."`
 	Claims      claimsCommand      `cmd:"" help:"Show claims with their status, source and what they contradict."`
+	Migrate     migrateCommand     `cmd:"" help:"Bring a data directory to the formats of this version; --dry-run shows the plan."`
 	Doctor      doctorCommand      `cmd:"" help:"Examine file, keys, providers, disk, clock, journal, books and limits: what is wrong, and what to do."`
 	Key         keyCommand         `cmd:"" help:"Make an API key for an alliance file."`
 	Access      accessCommand      `cmd:"" help:"Who may come to the console and the admin API, in which role."`

@@ -100,7 +100,8 @@ type writer struct {
 	rows  bulk
 	page  []byte
 	*kept
-	err error
+	before func() error // each statement, nil in service
+	err    error
 }
 
 // know reads what is not remembered, or was changed by somebody else.
@@ -153,6 +154,9 @@ func (w *writer) statement(query string) (*sql.Stmt, error) {
 }
 
 func (w *writer) exec(query string, args ...any) {
+	if w.err == nil && w.before != nil {
+		w.err = w.before()
+	}
 	if w.err != nil {
 		return
 	}

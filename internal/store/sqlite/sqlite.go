@@ -8,7 +8,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,9 +21,6 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/settle"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // Limits of one open file.
 const (
@@ -61,12 +57,15 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err := private(path); err != nil {
 		return nil, err
 	}
+	if _, err := SchemaOf(ctx, path); err != nil {
+		return nil, err // before anything is changed
+	}
 	write, err := open(path, "rwc", "synchronous(NORMAL)", "journal_mode(WAL)")
 	if err != nil {
 		return nil, err
 	}
 	write.SetMaxOpenConns(1)
-	if err := migrate(ctx, write, path); err != nil {
+	if err := migrate(ctx, write, path, nil); err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
 	s, err := openReader(path)
@@ -106,7 +105,7 @@ func OpenReader(ctx context.Context, path string) (*Store, error) {
 		if have, err = version(ctx, s.read, path); err == nil && have > latest {
 			err = newer(path, have, latest)
 		} else if err == nil && have < latest {
-			err = fmt.Errorf("the books at %s have schema %d and this version needs %d: start the serving process once to bring them up to date", path, have, latest)
+			err = fmt.Errorf("the books at %s have schema %d and this version needs %d: run accordo migrate on the data directory, or start the serving process once", path, have, latest)
 		}
 	}
 	if err != nil {
@@ -147,77 +146,6 @@ func open(path, mode string, pragmas ...string) (*sql.DB, error) {
 		return nil, fmt.Errorf("open books at %s: %w", path, err)
 	}
 	return db, nil
-}
-
-func version(ctx context.Context, db *sql.DB, path string) (v int, err error) {
-	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&v); err != nil {
-		return 0, fmt.Errorf("read the books at %s: %w", path, err)
-	}
-	return v, nil
-}
-
-func latestVersion() (int, error) {
-	files, err := fs.Glob(migrations, "migrations/*.sql")
-	return len(files), err
-}
-
-func newer(path string, have, latest int) error {
-	return fmt.Errorf("%w: %s has schema %d, this version knows up to %d: use the version that wrote it, or move the file away and let the books be posted anew from the journal", settle.ErrNewer, path, have, latest)
-}
-
-// migrate runs the migrations that the file has not seen, each in a
-// transaction with its version number. File n of the sorted list makes
-// version n.
-func migrate(ctx context.Context, db *sql.DB, path string) error {
-	have, err := version(ctx, db, path)
-	if err != nil {
-		return err
-	}
-	files, err := fs.Glob(migrations, "migrations/*.sql")
-	if err != nil {
-		return err
-	}
-	if have > len(files) {
-		return newer(path, have, len(files))
-	}
-	for i := have; i < len(files); i++ {
-		text, err := migrations.ReadFile(files[i])
-		if err != nil {
-			return err
-		}
-		if err := migrateTo(ctx, db, i, string(text)); err != nil {
-			return fmt.Errorf("bring the books at %s to schema %d: %w", path, i+1, err)
-		}
-	}
-	return nil
-}
-
-// followUps are the parts of migrations that SQL does not say well, by version.
-var followUps = map[int]func(w *writer) error{5: followUp5}
-
-func migrateTo(ctx context.Context, db *sql.DB, from int, text string) error {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
-	var have int
-	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil || have > from {
-		return err // another process has done it meanwhile
-	}
-	if _, err := tx.ExecContext(ctx, text); err != nil {
-		return err
-	}
-	if follow := followUps[from+1]; follow != nil {
-		w := writer{ctx: ctx, conn: tx, names: newNames(), known: map[string]*sql.Stmt{}, kept: &kept{tail: newTail()}}
-		if err := errors.Join(follow(&w), w.err); err != nil {
-			return err
-		}
-	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", from+1)); err != nil {
-		return err
-	}
-	return tx.Commit()
 }
 
 // names interns texts: one id per text, the same in memory and in the file.
