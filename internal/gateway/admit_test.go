@@ -92,6 +92,29 @@ func TestRefusals_OfKnownKeysAreJournalledWithoutContent(t *testing.T) {
 	}
 }
 
+func TestQuota_WhatAPlanIncludesBitesWhereNothingIsSoldBeyond(t *testing.T) {
+	h := start(t, setup{})
+	h.script(upstreamsim.Rule{Action: upstreamsim.Action{OutputTokens: 600}})
+	var last *http.Response
+	var body string
+	for range 12 {
+		if last, body = h.chat("sk-bundle", `{"model":"m","messages":[{"role":"user","content":"x"}]}`); last.StatusCode != 200 {
+			break
+		}
+	}
+	if last.StatusCode != 429 || !strings.Contains(body, "tokens_per_month of the plan bundle") || last.Header.Get("Retry-After") == "" {
+		t.Fatalf("%d %v %s", last.StatusCode, last.Header, body)
+	}
+	var used int64
+	for _, p := range h.attempts() {
+		used += p.out.Usage.Total()
+	}
+	if used > 1000 || used < 300 {
+		t.Errorf("%d tokens of 1000 used", used)
+	}
+	h.noHolds()
+}
+
 func TestQuota_DayBitesAndSendsTheOutputThatIsLeft(t *testing.T) {
 	h := start(t, setup{})
 	h.script(upstreamsim.Rule{Action: upstreamsim.Action{OutputTokens: 600}})

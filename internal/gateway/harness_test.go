@@ -66,6 +66,10 @@ func terms(pools ...string) *alliance.Alliance {
 	plan("poor", "key", alliance.Limits{SpendPerDay: 1500})
 	plan("free", "end_user", alliance.Limits{TokensPerDay: 1000})
 	a.Plans[4].Models = nil
+	a.Plans = append(a.Plans, alliance.Plan{
+		ID: "bundle", Seller: "lab", Subject: "key", Models: []alliance.ModelID{"m"}, DefaultOutputTokens: 256,
+		Fee: &alliance.SubscriptionFee{ID: "bundle-fee", Amount: money.Micro, Per: alliance.PerKey}, Included: &alliance.IncludedUse{Per: alliance.PerKey, Tokens: 1000},
+	})
 	var keys []alliance.Key
 	for _, p := range a.Plans {
 		keys = append(keys, alliance.Key{ID: alliance.KeyID("key-" + p.ID), SHA256: sum("sk-" + string(p.ID)), Plan: p.ID, Channel: "api", Territory: "US", Surface: "web"})

@@ -119,13 +119,14 @@ var (
 // Book holds balances, carries and open intents, and posts batches. It has no
 // locks: one goroutine owns it.
 type Book struct {
-	load     func(hash string) (*alliance.Alliance, error)
-	head     Head
-	balances map[AccountID]Balance
-	periods  map[periodKey]money.Amount
-	carries  map[CarryKey]int64
-	open     map[uint64]OpenIntent
-	subjects map[SubjectKey]subjectCount // of open months
+	load        func(hash string) (*alliance.Alliance, error)
+	head        Head
+	balances    map[AccountID]Balance
+	periods     map[periodKey]money.Amount
+	carries     map[CarryKey]int64
+	open        map[uint64]OpenIntent
+	subjects    map[SubjectKey]subjectCount // of open months
+	maxSubjects int
 	// suspended are the outcomes whose suspense is open.
 	suspended map[uint64]struct{}
 	// differences are the open ones, by id.
@@ -199,7 +200,7 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 		balances: make(map[AccountID]Balance, len(s.Balances)), carries: make(map[CarryKey]int64, len(s.Carries)),
 		periods: make(map[periodKey]money.Amount, len(s.Periods)), suspended: make(map[uint64]struct{}, len(s.Suspended)),
 		differences: map[string]Entry{}, closed: map[uint64]*SuspenseClosed{}, writtenOff: map[uint64]bool{}, writtenOffGroups: map[string]bool{},
-		subjects:    make(map[SubjectKey]subjectCount, len(s.Subjects)),
+		maxSubjects: MaxSubjects, subjects: make(map[SubjectKey]subjectCount, len(s.Subjects)),
 		billedPools: map[poolMonth]money.Amount{}, waived: map[waiver]bool{}, turns: map[string][]Entry{},
 		open: make(map[uint64]OpenIntent, len(s.Open)), terms: map[termsKey]*Terms{},
 		flows: map[flowKey]*postedFlow{}, slots: map[Key]*slot{},

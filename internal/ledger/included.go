@@ -193,7 +193,7 @@ func (p *posting) use(in *included, intent *record.Intent, at int64, outcome uin
 		s, known = p.b.subjects[k]
 	}
 	if !known {
-		if len(p.b.subjects)+p.fresh >= MaxSubjects {
+		if len(p.b.subjects)+p.fresh >= p.b.maxSubjects {
 			within, beyond, used := in.split(u, math.MaxInt64)
 			if in.counts {
 				p.count(in.uncounted, money.WideOf(used), in.divisor, at, outcome)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -331,6 +332,151 @@ func TestCommission_ChangesRevenueAndNotWhatIsOwed(t *testing.T) {
 		again, net, none := sums(agent)
 		if owed != again || none != 0 || gross-commission != net || commission < 0 {
 			t.Fatalf("owed %d and %d, gross %d less %d, net %d", owed, again, gross, commission, net)
+		}
+	})
+}
+
+// TestIncluded_BeyondTheBoundIsInsideAndSaysSo lets a book count two subjects:
+// nobody else pays for use beyond a quota, and what they used is told apart.
+func TestIncluded_BeyondTheBoundIsInsideAndSaysSo(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		records := salesHistory(t)
+		book := func(limit int) *ledger.Book {
+			b := ledger.New(storetest.SalesTerms)
+			b.LimitSubjects(limit)
+			for _, batch := range storetest.Split(records) {
+				if _, err := b.Post(batch); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return b
+		}
+		few, all := book(2), book(ledger.MaxSubjects)
+		if n := len(few.State().Subjects); n > 2 {
+			t.Fatalf("%d subjects", n)
+		}
+		uncounted := money.Amount(0)
+		for _, b := range few.Balances() {
+			if k := b.Account.Kind(); k == "included_tokens_open" || k == "included_spend_open" {
+				granted, used := money.Amount(0), few.Balance(with(b.Account, "_open", "_used"))
+				for _, of := range []string{"_granted", "_uncounted"} {
+					granted -= few.Balance(with(b.Account, "_open", of))
+				}
+				uncounted -= few.Balance(with(b.Account, "_open", "_uncounted"))
+				if granted-used != b.Amount {
+					t.Fatalf("%s: granted %d, used %d, open %d", b.Account, granted, used, b.Amount)
+				}
+			}
+			if b.Account.Kind() == "receivable" && b.Amount > all.Balance(b.Account) {
+				t.Fatalf("%s owes %d, with all subjects counted %d", b.Account, b.Amount, all.Balance(b.Account))
+			}
+		}
+		if len(all.State().Subjects) <= 2 && uncounted != 0 {
+			t.Fatalf("%d are uncounted within the bound", uncounted)
+		}
+	})
+}
+
+func with(a ledger.AccountID, was, is string) ledger.AccountID {
+	return ledger.AccountID(strings.Replace(string(a), was, is, 1))
+}
+
+// TestIncluded_MonthsCloseInTheMiddle closes June in the middle of histories:
+// what comes later counts in July, lines come to their entries, and a replay
+// of records and facts gives the same bytes.
+func TestIncluded_MonthsCloseInTheMiddle(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		records := salesHistory(t)
+		once := &desk{book: ledger.New(storetest.SalesTerms), records: records}
+		lefts := map[uint64]int64{}
+		closed := false
+		for _, b := range storetest.Split(records) {
+			step, err := once.book.Post(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			once.steps = append(once.steps, step)
+			for _, l := range step.Lefts {
+				lefts[l.Outcome] = l.Left
+			}
+			if !closed && once.book.Head().At >= july && once.book.Head().Terms != "" {
+				closed = true
+				if err := once.fact(ledger.Event{PoolBilled: &ledger.PoolBilled{Pool: "aws-chips", Month: 202606, Reason: "invoice"}}); err != nil {
+					t.Fatal(err)
+				}
+				if err := once.fact(closeMonth(202606)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		// Suspense is closed, and billed, after the close.
+		for _, outcome := range once.book.State().Suspended {
+			out := records[outcome-1].Outcome
+			err := once.fact(ledger.Event{SuspenseClosed: &ledger.SuspenseClosed{Attempt: out.Attempt, Intent: out.Intent, Outcome: outcome, By: ledger.ByEstimate, BillCustomer: true, Reason: "delivered"}})
+			if err != nil && !strings.Contains(err.Error(), "do not rate") {
+				t.Fatal(err)
+			}
+		}
+		again := ledger.State{}
+		for i := range once.steps {
+			s := &once.steps[i]
+			book := ledger.Resume(again, storetest.SalesTerms)
+			for j := range once.steps[:i] {
+				if f := once.steps[j].Fact; f != nil {
+					if err := book.Recall([]ledger.Fact{*f}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			var step ledger.Step
+			var err error
+			if s.Fact != nil {
+				step, err = book.PostFact(*s.Fact, once.evidence())
+			} else {
+				step, err = book.Post(records[s.Batch.First-1 : s.Batch.Last])
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if step.Batch.Hash != s.Batch.Hash {
+				t.Fatalf("batch %d differs:\n%s", i+1, cmp.Diff(s.Batch, step.Batch))
+			}
+			again = book.State()
+		}
+		for _, s := range again.Subjects {
+			if closed && s.Period <= 202606 {
+				t.Fatalf("a closed month keeps the subject %x", s.Subject)
+			}
+		}
+		for _, s := range once.steps {
+			for i := range s.Batch.Entries {
+				e := &s.Batch.Entries[i]
+				if e.Lines == 0 {
+					continue
+				}
+				var of []ledger.Line
+				for n := e.First; n <= e.Last; n++ {
+					out := records[n-1].Outcome
+					if out == nil {
+						continue
+					}
+					intent := &records[out.Intent-1]
+					terms, err := once.book.Terms(intent.Intent.Terms)
+					if err != nil {
+						t.Fatal(err)
+					}
+					line, err := ledger.LineAfter(intent, &records[n-1], terms, lefts[n])
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !slices.Contains(s.Batch.Unmatched, n) {
+						of = append(of, line)
+					}
+				}
+				if sum := ledger.SumOf(e.LineKey(), of); sum.Digest != e.Digest || sum.Lines != e.Lines {
+					t.Fatalf("entry %+v has %d lines, its requests %d", e.Key, e.Lines, sum.Lines)
+				}
+			}
 		}
 	})
 }

@@ -92,6 +92,7 @@ type marginer struct {
 	from     time.Time
 	until    time.Time
 	out      *Margin
+	closes   []ledger.Fact // that closed months
 	rows     map[string]*marginRow
 	users    map[[16]byte]struct{}
 	full     bool // more users than can be told apart
@@ -122,11 +123,18 @@ func MakeMargin(ctx context.Context, books Reader, records Records, cache *ledge
 		return nil, ErrBy
 	}
 	a := t.Alliance()
+	closes := slices.Collect(func(yield func(ledger.Fact) bool) {
+		for i := range q.Facts {
+			if q.Facts[i].MonthClosed != nil && !yield(q.Facts[i]) {
+				return
+			}
+		}
+	})
 	from := time.Date(int(q.Month/100), time.Month(q.Month%100), 1, 0, 0, 0, 0, time.UTC)
 	m := marginer{
 		ctx: ctx, books: books, cache: cache, q: q, from: from, until: from.AddDate(0, 1, 0),
-		out:  &Margin{By: q.By, Month: q.Month, Closed: q.Month <= closedBefore(q.Facts, ^uint64(0)), Operator: string(a.Operator), Currency: string(a.Currency), Notice: a.Notice, Rows: []MarginRow{}, Rest: []MarginRow{}},
-		rows: map[string]*marginRow{}, users: map[[16]byte]struct{}{}, assigned: map[string]money.Amount{},
+		out:    &Margin{By: q.By, Month: q.Month, Closed: q.Month <= closedBefore(closes, ^uint64(0)), Operator: string(a.Operator), Currency: string(a.Currency), Notice: a.Notice, Rows: []MarginRow{}, Rest: []MarginRow{}},
+		closes: closes, rows: map[string]*marginRow{}, users: map[[16]byte]struct{}{}, assigned: map[string]money.Amount{},
 	}
 	m.out.Simulated = slices.ContainsFunc(a.Pools, func(p alliance.Pool) bool { return p.StandIn != nil })
 	if err := m.requests(records); err != nil {
@@ -139,9 +147,9 @@ func MakeMargin(ctx context.Context, books Reader, records Records, cache *ledge
 }
 
 // closedBefore is the last month that was closed when a record was posted.
-func closedBefore(facts []ledger.Fact, outcome uint64) (month int32) {
-	for i := range facts {
-		if f := &facts[i]; f.MonthClosed != nil && f.After < outcome {
+func closedBefore(closes []ledger.Fact, outcome uint64) (month int32) {
+	for i := range closes {
+		if f := &closes[i]; f.After < outcome {
 			month = f.MonthClosed.Month
 		}
 	}
@@ -208,7 +216,7 @@ func (m *marginer) line(intent, outcome *record.Record) (ledger.Line, error) {
 }
 
 func (m *marginer) request(intent, outcome *record.Record) error {
-	if closedBefore(m.q.Facts, outcome.Sequence) >= m.q.Month {
+	if closedBefore(m.closes, outcome.Sequence) >= m.q.Month {
 		return nil // booked later, as a correction
 	}
 	line, err := m.line(intent, outcome)

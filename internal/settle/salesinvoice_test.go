@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/money"
@@ -138,5 +140,43 @@ func TestSalesInvoice_SaysWhoIsNoCustomer(t *testing.T) {
 		if !errors.Is(err, settle.ErrNoCustomer) || !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("%s: %v", customer, err)
 		}
+	}
+}
+
+// TestStatements_OfAllWhoBuyAddUpToTheLedger gives every receivable to one
+// statement: a channel's to the party that runs it.
+func TestStatements_OfAllWhoBuyAddUpToTheLedger(t *testing.T) {
+	s := storeOf(t, storetest.SalesHistory(storetest.Random(21), 900))
+	a := salesTerms(t).Alliance()
+	for _, id := range []string{"aws", "azure", "neo", "unknown"} {
+		a.Parties = append(a.Parties, alliance.Party{ID: alliance.PartyID(id), Name: id})
+	}
+	balances, err := s.Balances(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := map[ledger.AccountID]money.Amount{}, map[ledger.AccountID]money.Amount{}
+	for _, b := range balances {
+		if k := b.Account.Kind(); k == "receivable" && b.Amount != 0 {
+			want[b.Account] = b.Amount
+		}
+	}
+	for _, party := range []string{"aws", "azure", "neo", "unknown", "amazon", "t0", "t1", "t2", "idle"} {
+		st, err := settle.MakeStatement(t.Context(), s, ledger.NewTerms(a), party, 202608, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, account := range st.Accounts {
+			if account.Account.Kind() != "receivable" || account.Closing == 0 {
+				continue
+			}
+			if _, twice := got[account.Account]; twice {
+				t.Errorf("%s is on two statements", account.Account)
+			}
+			got[account.Account] = account.Closing
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(want) < 5 {
+		t.Errorf("-ledger +statements:\n%s", diff)
 	}
 }
