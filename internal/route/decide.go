@@ -89,7 +89,7 @@ func (b *choice) offer(i int, rank, cost float64, rnd uint64) uint64 {
 // -1. It changes nothing else.
 func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64, rnd uint64, considered []record.Considered) int {
 	committed := choice{index: -1, rank: math.Inf(1), cost: math.Inf(1)}
-	overflow := committed
+	overflow, resort := committed, committed
 	considered = considered[:len(s.candidates)]
 	for i := range s.candidates {
 		c := &s.candidates[i]
@@ -119,7 +119,7 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 			x.Latency = nano(latency)
 		}
 		x.Cost = x.Price + x.Scarcity + x.Latency
-		if x.Verdict = p.verdict(at, c.bounded && !beyond, use); x.Verdict != record.Dearer {
+		if x.Verdict = p.verdict(at, c.bounded && !beyond, use); x.Verdict != record.Dearer && x.Verdict != shunned {
 			continue
 		}
 		if c.clauses != nil && c.stopped(p) {
@@ -138,17 +138,28 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 			x.Verdict = record.Tried
 			continue
 		}
-		if c.bounded && !beyond {
+		switch {
+		case x.Verdict == shunned:
+			x.Verdict = record.Unhealthy
+			rnd = resort.offer(i, cost, cost, rnd)
+		case c.bounded && !beyond:
 			rnd = committed.offer(i, cost+tie, cost, rnd)
-		} else {
+		default:
 			rnd = overflow.offer(i, cost, cost, rnd)
 		}
 	}
-	if overflow.index < 0 || committed.index >= 0 && committed.cost <= overflow.cost {
+	switch {
+	case committed.index >= 0 && (overflow.index < 0 || committed.cost <= overflow.cost):
 		return committed.index
+	case overflow.index >= 0:
+		return overflow.index
 	}
-	return overflow.index
+	return resort.index
 }
+
+// shunned is the verdict on an outlier while it is being judged: it is taken
+// where there is nothing else.
+const shunned record.Verdict = 0
 
 // verdict says whether the pool has health and room for a use of its
 // capacity; Dearer stands for yes.
@@ -157,6 +168,12 @@ func (p *pool) verdict(at int64, bounded bool, use float64) record.Verdict {
 	case p.health.closed > at:
 		if p.health.until > at || p.health.probing && p.health.probeUntil > at {
 			return record.Unhealthy
+		}
+		if p.health.fullUntil > at {
+			return record.Full
+		}
+		if !bounded || p.fits(use) {
+			return shunned
 		}
 		return record.Full
 	case bounded && !p.fits(use):

@@ -89,6 +89,9 @@ func (r *Router) Pools(now time.Time) []PoolState {
 			s.Healthy, s.Reason = false, "one request is probing it"
 		case h.fullUntil > at:
 			s.Reason = fmt.Sprintf("its provider said to wait another %s", time.Duration(h.fullUntil-at).Round(time.Millisecond))
+		case h.shunned > at:
+			s.Healthy = false
+			s.Reason = fmt.Sprintf("%d %% of its recent answers were failures; for %s it is asked only where no other pool can serve", int(100*h.odds.failures/h.odds.answers), time.Duration(h.shunned-at).Round(time.Millisecond))
 		case p.contract == nil || !p.contract.Holds(now):
 			s.Reason = fmt.Sprintf("contract %s is not in its term", p.terms.Contract)
 		}

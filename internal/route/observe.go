@@ -52,12 +52,14 @@ type health struct {
 	fullUntil  int64 // ns: said 429
 	probing    bool
 	probeUntil int64 // ns: while probing, no other probe until then
+	shunned    int64 // ns: until then others go first
+	odds       odds
 	closed     int64 // ns: the latest of the above, as one number for Decide
 }
 
 // close brings closed up to date.
 func (h *health) close() {
-	h.closed = max(h.until, h.fullUntil)
+	h.closed = max(h.until, h.fullUntil, h.shunned)
 	if h.probing {
 		h.closed = max(h.closed, h.probeUntil)
 	}
@@ -210,6 +212,7 @@ func (h *health) learn(at int64, o *Outcome, probe bool) {
 	switch {
 	case o.Served:
 		h.failures, h.until = 0, 0
+		h.odds.note(at, false)
 	case o.Failure == FailureRateLimited:
 		wait := o.RetryAfter
 		if wait <= 0 {
@@ -220,6 +223,17 @@ func (h *health) learn(at int64, o *Outcome, probe bool) {
 			h.failures, h.until = 0, 0
 		}
 	case o.Failure == FailureCancelled || o.Failure == FailureRequest || o.Failure == "":
+	case h.odds.note(at, true):
+		h.shunned = at + shunFor
+		h.fail(at, probe)
+	default:
+		h.fail(at, probe)
+	}
+}
+
+// fail counts a failure towards those in a row.
+func (h *health) fail(at int64, probe bool) {
+	switch {
 	case probe || h.until <= at:
 		h.failures++
 		if h.failures >= failuresToOpen {

@@ -273,6 +273,7 @@ func (r *Router) forgive(at int64) {
 		h := &r.pools[i].health
 		h.until = min(h.until, at+int64(maxBackoff))
 		h.fullUntil = min(h.fullUntil, at+int64(maxRetryAfter))
+		h.shunned = min(h.shunned, at+shunFor)
 		h.probeUntil = min(h.probeUntil, at+int64(probeEach))
 		h.close()
 		r.pools[i].pressure.since = min(r.pools[i].pressure.since, at)
