@@ -10,9 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"text/tabwriter"
 	"time"
 
+	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/datadir"
 	"github.com/accordo-ai/accordo/internal/invoice"
 	"github.com/accordo-ai/accordo/internal/ledger"
@@ -23,7 +23,9 @@ import (
 // InvoiceOrder says which invoice to import.
 type InvoiceOrder struct {
 	File     string
+	Detail   string // Invoice Detail of FOCUS beside it; empty: none
 	Provider string
+	Issuer   string // InvoiceIssuerName of a FOCUS file; empty: the only one, or the provider's name
 	Month    string // YYYY-MM
 	DryRun   bool
 	JSON     bool
@@ -45,23 +47,32 @@ func ImportInvoice(ctx context.Context, w io.Writer, data string, o InvoiceOrder
 	if err != nil {
 		return err
 	}
-	if info, err := os.Stat(o.File); err != nil {
-		return err
-	} else if info.Size() > datadir.MaxDocumentBytes {
-		return fmt.Errorf("%s has %d bytes, at most %d: split it", o.File, info.Size(), datadir.MaxDocumentBytes)
-	}
-	text, err := os.ReadFile(o.File)
+	text, err := readDocument(o.File)
 	if err != nil {
 		return err
 	}
-	parsed, err := invoice.Parse(text, invoice.Options{Month: month})
+	var detail []byte
+	if o.Detail != "" {
+		if detail, err = readDocument(o.Detail); err != nil {
+			return err
+		}
+	}
+	options := invoice.Options{Issuer: o.Issuer, Month: month, Detail: detail}
+	parsed, err := invoice.Parse(text, options)
+	if errors.Is(err, invoice.ErrIssuers) {
+		if options.Issuer, err = nameOf(ctx, data, o.Provider); err == nil {
+			parsed, err = invoice.Parse(text, options)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.File, err)
 	}
-	sum := sha256.Sum256(text)
-	if was, err := imported(data, hex.EncodeToString(sum[:])); err != nil || was {
+	v := &ledger.InvoiceImported{
+		Provider: o.Provider, Month: month, Document: hashOf(text), Name: filepath.Base(o.File), Issuer: parsed.Issuer, ByGroup: true,
+	}
+	if was, err := imported(data, v.InvoiceID()); err != nil || was {
 		if err == nil {
-			_, err = fmt.Fprintf(w, "invoice %x was imported before: nothing changes\n", sum[:6])
+			_, err = fmt.Fprintf(w, "invoice %s was imported before: nothing changes\n", v.InvoiceID())
 		}
 		return err
 	}
@@ -70,22 +81,54 @@ func ImportInvoice(ctx context.Context, w io.Writer, data string, o InvoiceOrder
 		return err
 	}
 	defer rec.Close()
-	hash, err := rec.SaveDocument(ctx, text)
+	if _, err = rec.SaveDocument(ctx, text); err != nil {
+		return err
+	}
+	if detail != nil {
+		if v.Detail, err = rec.SaveDocument(ctx, detail); err != nil {
+			return err
+		}
+	}
+	batch, err := rec.Record(ctx, ledger.Event{InvoiceImported: v}, o.DryRun)
 	if err != nil {
 		return err
 	}
-	event := ledger.Event{InvoiceImported: &ledger.InvoiceImported{Provider: o.Provider, Month: month, Document: hash, Name: filepath.Base(o.File), ByGroup: true}}
-	batch, err := rec.Record(ctx, event, o.DryRun)
-	if err != nil {
-		return err
-	}
-	return show(w, o.JSON, batch, func(w io.Writer) error {
-		return writeImport(w, event.InvoiceImported, len(parsed.Lines), &batch, o.DryRun)
-	})
+	return show(w, o.JSON, batch, func(w io.Writer) error { return writeImport(ctx, w, data, v, parsed, &batch, o.DryRun) })
 }
 
-// imported reports whether a fact says that the document came in already.
-func imported(data, hash string) (bool, error) {
+func readDocument(name string) ([]byte, error) {
+	if info, err := os.Stat(name); err != nil {
+		return nil, err
+	} else if info.Size() > datadir.MaxDocumentBytes {
+		return nil, fmt.Errorf("%s has %d bytes, at most %d: split it", name, info.Size(), datadir.MaxDocumentBytes)
+	}
+	return os.ReadFile(name)
+}
+
+func hashOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// nameOf is the name of a party by the terms in force, its id where it has none.
+func nameOf(ctx context.Context, data, party string) (string, error) {
+	b, err := openReading(ctx, data)
+	if err != nil {
+		return "", err
+	}
+	defer b.Close()
+	t, _, err := b.lastTerms(ctx)
+	if err != nil {
+		return "", err
+	}
+	if p := t.Alliance().Party(alliance.PartyID(party)); p != nil && p.Name != "" {
+		return p.Name, nil
+	}
+	return party, nil
+}
+
+// imported reports whether a fact says that the invoice came in already.
+func imported(data, id string) (bool, error) {
 	dir, err := datadir.OpenReadOnly(data)
 	if err != nil {
 		return false, err
@@ -93,11 +136,11 @@ func imported(data, hash string) (bool, error) {
 	defer dir.Close()
 	facts, err := dir.Booked()
 	return slices.ContainsFunc(facts, func(f ledger.Fact) bool {
-		return f.InvoiceImported != nil && f.InvoiceImported.Document == hash
+		return f.InvoiceImported != nil && f.InvoiceImported.InvoiceID() == id
 	}), err
 }
 
-func writeImport(w io.Writer, v *ledger.InvoiceImported, lines int, b *ledger.Batch, dry bool) error {
+func writeImport(ctx context.Context, w io.Writer, data string, v *ledger.InvoiceImported, parsed *invoice.Invoice, b *ledger.Batch, dry bool) error {
 	if dry {
 		fmt.Fprintln(w, "DRY RUN: nothing was recorded; this would be posted")
 	}
@@ -114,62 +157,25 @@ func writeImport(w io.Writer, v *ledger.InvoiceImported, lines int, b *ledger.Ba
 		}
 		agreed += e.Amount
 	}
-	fmt.Fprintf(w, "invoice %s of %s for %d: %d lines\nagreed with the journal  %s %s\ndifferences              %s %s in %d\n", v.InvoiceID(), v.Provider, v.Month, lines, agreed, currency, apart, currency, len(differences))
+	fmt.Fprintf(w, "invoice %s of %s for %d: %s, %d lines\n", v.InvoiceID(), v.Provider, v.Month, parsed.Format, len(parsed.Lines))
+	if parsed.Covered+parsed.Others > 0 {
+		fmt.Fprintf(w, "rows: %d, of which %d charge nothing; %d more are of other issuers or months\n", parsed.Rows-parsed.Others, parsed.Covered, parsed.Others)
+	}
+	fmt.Fprintf(w, "agreed with the journal  %s %s\ndifferences              %s %s in %d\n", agreed, currency, apart, currency, len(differences))
 	if len(differences) == 0 {
 		return nil
 	}
 	fmt.Fprintln(w)
-	return writeDifferences(w, differences)
-}
-
-// Differences writes the open differences between invoices and books.
-func Differences(ctx context.Context, w io.Writer, data string, asJSON bool) error {
-	b, err := openReading(ctx, data)
+	reader, err := openReading(ctx, data)
 	if err != nil {
 		return err
 	}
-	defer b.Close()
-	list, err := b.store.Differences(ctx)
+	defer reader.Close()
+	open, err := reader.explain(differences, []*ledger.InvoiceImported{v}, map[string]*invoice.Invoice{v.InvoiceID(): parsed})
 	if err != nil {
 		return err
 	}
-	type difference struct {
-		ID   string `json:"id"`
-		Kind string `json:"kind"`
-		settle.Placed
-	}
-	all := make([]difference, 0, len(list))
-	for i := range list {
-		all = append(all, difference{list[i].Ref, ledger.DifferenceKind(&list[i].Entry), list[i]})
-	}
-	return show(w, asJSON, all, func(w io.Writer) error {
-		if len(list) == 0 {
-			_, err := fmt.Fprintln(w, "no difference is open")
-			return err
-		}
-		return writeDifferences(w, list)
-	})
-}
-
-func writeDifferences(w io.Writer, list []settle.Placed) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "DIFFERENCE\tKIND\tINVOICE LESS BOOKS\tCONTRACT\tOUTCOME\t")
-	for i := range list[:min(len(list), maxShown)] {
-		e := &list[i]
-		outcome := "-"
-		if e.From == e.Until && e.Contract != "" {
-			outcome = fmt.Sprint(e.First)
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t\n", e.Ref, ledger.DifferenceKind(&e.Entry), e.Amount, e.Contract, outcome)
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	if len(list) > maxShown {
-		fmt.Fprintf(w, "and %d more: --json lists all\n", len(list)-maxShown)
-	}
-	_, err := fmt.Fprintln(w, "close with: accordo invoices close ID --as accepted|rejected --reason TEXT")
-	return err
+	return writeDifferences(w, open)
 }
 
 // CloseDifferences closes differences, one fact each.

@@ -100,7 +100,7 @@ func (f *focusReader) wanted() (bool, error) {
 	}
 	if !slices.Contains(f.issuers, issuer) {
 		if f.issuers = append(f.issuers, strings.Clone(issuer)); len(f.issuers) > 1 {
-			return false, fmt.Errorf("the rows are of the issuers %q and %q: choose one with --issuer", f.issuers[0], issuer)
+			return false, fmt.Errorf("%w, %q and %q: choose one with --issuer", ErrIssuers, f.issuers[0], issuer)
 		}
 	}
 	currency := money.Currency(f.t.cell("BillingCurrency"))
@@ -338,6 +338,9 @@ func (f *focusReader) finish() error {
 		rest += s.rest
 		f.v.Rest += money.Amount(rest / fractions)
 		rest %= fractions
+	}
+	if len(f.issuers) > 0 {
+		f.v.Issuer = f.issuers[0]
 	}
 	if len(f.v.Lines) == 0 && f.v.Others > 0 {
 		return fmt.Errorf("none of its %d rows is of the issuer %q and the month: check --issuer and --month", f.v.Others, f.o.Issuer)

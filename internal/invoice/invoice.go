@@ -31,8 +31,13 @@ const (
 	maxLineTokens = 1 << 60   // of one line, of each kind
 )
 
-// ErrInvoice reports a file that is no invoice.
-var ErrInvoice = errors.New("not an invoice")
+// Errors of Parse that a caller tells apart.
+var (
+	// ErrInvoice reports a file that is no invoice.
+	ErrInvoice = errors.New("not an invoice")
+	// ErrIssuers reports a FOCUS file with rows of several issuers.
+	ErrIssuers = errors.New("the rows are of several issuers")
+)
 
 // LineKind says what a line charges for.
 type LineKind uint8
@@ -76,6 +81,7 @@ type Line struct {
 // Invoice is what a file charges.
 type Invoice struct {
 	Format   Format
+	Issuer   string         // of a FOCUS file
 	Currency money.Currency // empty: not stated
 	Lines    []Line
 	// Rest is what the fractions of micro-units that rounding the lines down

@@ -83,8 +83,11 @@ func (p *factPosting) closeDifference(d *DifferenceClosed) error {
 	// The difference account is cleared against the cost: Debit and Credit of
 	// its own entry are turned.
 	account := NewAccount(string(t.alliance.Operator), contract.Expense, "compute", pool)
-	if kind == Tax {
+	switch kind {
+	case Tax:
 		account = NewAccount(string(t.alliance.Operator), contract.Expense, "tax", providerOf(&e))
+	case FeeDiffers:
+		account = NewAccount(string(t.alliance.Operator), contract.Expense, "fee", e.Contract)
 	}
 	if err := p.expense(t, &back, account, e.Amount); err != nil {
 		return err

@@ -46,7 +46,7 @@ type match struct {
 
 func (p *factPosting) importInvoice(v *InvoiceImported) error {
 	for _, f := range p.b.invoices {
-		if f.Document == v.Document {
+		if f.InvoiceID() == v.InvoiceID() {
 			return refuse("the invoice %s was imported before: nothing changes", v.InvoiceID())
 		}
 	}

@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"strings"
 
 	"github.com/accordo-ai/accordo/internal/invoice"
@@ -33,8 +35,16 @@ func (v *InvoiceImported) check() error {
 	return nil
 }
 
-// InvoiceID is the short name of an invoice: the first digits of its file's hash.
-func (v *InvoiceImported) InvoiceID() string { return v.Document[:12] }
+// InvoiceID is the short name of an invoice: the first digits of its file's
+// hash, or, of a FOCUS file, which may hold several, of the hash of its own
+// part of it.
+func (v *InvoiceImported) InvoiceID() string {
+	if v.Issuer == "" {
+		return v.Document[:12]
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n%d", v.Document, v.Provider, v.Issuer, v.Month))
+	return hex.EncodeToString(sum[:6])
+}
 
 // DifferenceClosed says what came of a difference between invoice and books.
 type DifferenceClosed struct {
