@@ -13,12 +13,15 @@ import (
 	"github.com/accordo-ai/accordo/internal/focus"
 	"github.com/accordo-ai/accordo/internal/focusfile"
 	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/store/storetest"
 )
 
 // TestRoundTrip_OurOwnExportHasNoDifference imports what the books export of
-// each provider as that provider's invoice.
+// each provider as that provider's invoice, month by month. Where requests of
+// two months were posted in turns, the fraction that the books carried from
+// one into the other may be a micro-unit of rounding in both: it cancels.
 func TestRoundTrip_OurOwnExportHasNoDifference(t *testing.T) {
 	for _, version := range []focus.Version{focus.V12, focus.V14} {
 		t.Run(string(version), func(t *testing.T) {
@@ -60,6 +63,7 @@ func TestRoundTrip_OurOwnExportHasNoDifference(t *testing.T) {
 					Document: func(string) ([]byte, error) { return file.Bytes(), nil },
 				}
 				for _, provider := range []string{"aws", "azure", "neo"} {
+					var rounding money.Amount
 					for _, month := range []int32{202606, 202607} {
 						if !billed(&table, provider, month) {
 							continue
@@ -72,10 +76,15 @@ func TestRoundTrip_OurOwnExportHasNoDifference(t *testing.T) {
 							t.Fatalf("%s %d: %v", provider, month, err)
 						}
 						for _, e := range step.Batch.Entries {
-							if e.Kind == ledger.Difference {
+							if kind := ledger.DifferenceKind(&e); e.Kind == ledger.Difference && kind == ledger.Rounding && max(e.Amount, -e.Amount) <= 1 {
+								rounding += e.Amount
+							} else if e.Kind == ledger.Difference {
 								t.Fatalf("%s %d: %s of %s at %s", provider, month, ledger.DifferenceKind(&e), e.Amount, e.Ref)
 							}
 						}
+					}
+					if rounding != 0 {
+						t.Fatalf("%s: rounding of %s over all months", provider, rounding)
 					}
 				}
 			})
