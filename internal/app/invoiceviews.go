@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -184,6 +185,9 @@ func placeOf(difference string) string {
 	_, place, _ := strings.Cut(difference, ".")
 	if record, ok := strings.CutPrefix(place, "o"); ok {
 		return "on no line; record " + record + " of the journal"
+	}
+	if _, err := strconv.Atoi(place); err != nil {
+		return "all its lines together"
 	}
 	return "line " + place
 }

@@ -67,9 +67,9 @@ func newBurnChart(o *admin.Outlook, currency string) *burnChart {
 	}
 	left := v.Promised - v.Forecast
 	c.EndAbove = c.EndY > (chartTop+chartBottom)/2
-	c.EndSays = signedShort(left) + " open at the end"
+	c.EndSays = nearly(left) + " open at the end"
 	if left < 0 {
-		c.EndSays = signedShort(-left) + " beyond the floor"
+		c.EndSays = nearly(-left) + " beyond the floor"
 	}
 	c.Says = fmt.Sprintf("Balance of the interval from %s to %s in %s: %s of %s open on %s; forecast for its end %s, between %s and %s.",
 		c.From, c.Until, currency, signedShort(v.Open), signedShort(v.Promised), o.At.Format(time.DateOnly), signedShort(left), signedShort(v.Promised-v.High), signedShort(v.Promised-v.Low))
@@ -80,6 +80,16 @@ func newBurnChart(o *admin.Outlook, currency string) *burnChart {
 func signedShort(a money.Amount) string {
 	if a < 0 {
 		return "−" + shortMoney(-a)
+	}
+	return shortMoney(a)
+}
+
+// nearly is shortMoney rounded to the nearest tenth of its word.
+func nearly(a money.Amount) string {
+	for _, step := range [...]money.Amount{1e9 * money.Micro, 1e6 * money.Micro, 1e3 * money.Micro} {
+		if a >= step {
+			return shortMoney(a + step/20)
+		}
 	}
 	return shortMoney(a)
 }

@@ -20,7 +20,7 @@ func dateText(d alliance.Date) string {
 func contractsTable(list []contractView, currency ledger.Asset) *table {
 	t := &table{
 		Name: "contracts", Caption: "All contracts in figures, each in its own currency; what was used in all in " + string(currency), Empty: "The terms have no contracts.",
-		Columns: []column{{Title: "Contract"}, hidden("id"), {Title: "Provider"}, {Title: "Shape"}, {Title: "Currency"}, {Title: "From"}, {Title: "Until"}, right("Headline"), {Title: "Interval until"}, right("Floor or fee"), right("Used of it"), right("Used in all")},
+		Columns: []column{{Title: "Contract"}, hidden("id"), {Title: "Provider"}, {Title: "Shape"}, {Title: "Currency"}, tight("From"), tight("Until"), right("Headline"), tight("Interval until"), right("Floor or fee"), right("Used of it"), right("Used in all")},
 	}
 	for i := range list {
 		k := &list[i]
@@ -42,7 +42,7 @@ func contractsTable(list []contractView, currency ledger.Asset) *table {
 
 // intervalTable has the interval in force with its forecast.
 func intervalTable(o *admin.Outlook, currency ledger.Asset) *table {
-	t := &table{Name: "interval", Caption: "The interval in force, and its end at the pace of the last 28 days; the range is by the paces of 7 days, 28 days and the interval so far", Empty: "No floor is in force.", Columns: []column{{Title: "Figure"}, right(string(currency))}}
+	t := &table{Name: "interval", Narrow: true, Caption: "The interval in force, and its end at the pace of the last 28 days; the range is by the paces of 7 days, 28 days and the interval so far", Empty: "No floor is in force.", Columns: []column{{Title: "Figure"}, right(string(currency))}}
 	v := o.Interval
 	if v == nil {
 		return t
@@ -64,7 +64,7 @@ func intervalTable(o *admin.Outlook, currency ledger.Asset) *table {
 
 // datesTable has the next dates.
 func datesTable(o *admin.Outlook, currency ledger.Asset) *table {
-	t := &table{Name: "dates", Caption: "Next dates, and what each costs if nothing more happens until then", Empty: "No date is ahead.", Columns: []column{{Title: "On"}, {Title: "What happens"}, right("Costs, " + string(currency))}}
+	t := &table{Name: "dates", Narrow: true, Caption: "Next dates, and what each costs if nothing more happens until then", Empty: "No date is ahead.", Columns: []column{tight("On"), {Title: "What happens"}, right("Costs, " + string(currency))}}
 	for _, d := range o.Dates {
 		t.Rows = append(t.Rows, tableRow{Cells: []cell{text(d.On.String()), text(d.What), amount(d.Cost, currency)}})
 	}
@@ -73,7 +73,7 @@ func datesTable(o *admin.Outlook, currency ledger.Asset) *table {
 
 // scheduleTable has the intervals of a contract.
 func scheduleTable(k *admin.Contract, currency ledger.Asset) *table {
-	t := &table{Name: "schedule", Columns: []column{{Title: "From"}, {Title: "Until"}, right("Amount"), {Title: "Currency"}, {Title: "Kind"}, {Title: "Assumed"}, {Title: "Claims"}}}
+	t := &table{Name: "schedule", Columns: []column{tight("From"), tight("Until"), right("Amount"), {Title: "Currency"}, {Title: "Kind"}, {Title: "Assumed"}, {Title: "Claims"}}}
 	for _, s := range k.Schedule {
 		kind, assumed := "floor", "no"
 		if s.Fee {
@@ -89,7 +89,7 @@ func scheduleTable(k *admin.Contract, currency ledger.Asset) *table {
 
 // rampTable has the steps of a contract's capacity.
 func rampTable(k *admin.Contract) *table {
-	t := &table{Name: "ramp", Columns: []column{{Title: "From"}, right("Chips"), right("Tokens a minute"), {Title: "Assumed"}, {Title: "Claims"}}}
+	t := &table{Name: "ramp", Columns: []column{tight("From"), right("Chips"), right("Tokens a minute"), {Title: "Assumed"}, {Title: "Claims"}}}
 	for _, r := range k.Ramp {
 		assumed := "no"
 		if r.Assumption {

@@ -38,7 +38,7 @@ func (c *console) invoices(w http.ResponseWriter, r *http.Request) error {
 	body.Differences.Caption = "Open differences, the oldest first: what the invoice has less what the books have"
 	t := &table{
 		Name: "invoices", Caption: "Imported invoices, the newest first", Empty: "No invoice was imported yet: accordo invoices import FILE --provider P --month YYYY-MM.",
-		Columns: []column{{Title: "Invoice"}, {Title: "Provider"}, {Title: "Month"}, {Title: "Imported"}, right("Agreed with the books"), right("Differences"), right("Sum of them"), right("Still open"), right("Sum open"), hidden("currency")},
+		Columns: []column{{Title: "Invoice"}, {Title: "Provider"}, tight("Month"), tight("Imported"), right("Agreed with the books"), right("Differences"), right("Sum of them"), right("Still open"), right("Sum open"), hidden("currency")},
 	}
 	for i := range list {
 		v := &list[i]
@@ -55,7 +55,7 @@ func (c *console) invoices(w http.ResponseWriter, r *http.Request) error {
 // kindsTable counts differences by kind.
 func kindsTable(list []admin.Difference) *table {
 	t := &table{
-		Name: "kinds", Caption: "Open differences by kind", Empty: "No difference is open.",
+		Name: "kinds", Narrow: true, Caption: "Open differences by kind", Empty: "No difference is open.",
 		Columns: []column{{Title: "Kind"}, {Title: "What it is"}, right("Count"), right("Sum"), {Title: "Currency"}},
 	}
 	type key struct{ kind, currency string }
@@ -71,7 +71,7 @@ func kindsTable(list []admin.Difference) *table {
 	}
 	slices.SortFunc(order, func(a, b key) int { return strings.Compare(a.kind+a.currency, b.kind+b.currency) })
 	for _, k := range order {
-		t.Rows = append(t.Rows, tableRow{Cells: []cell{{Text: words(k.kind), Raw: k.kind}, text(says[k]), figure(count[k]), {Text: decimalsOf(sum[k]), Raw: plain(sum[k])}, text(k.currency)}})
+		t.Rows = append(t.Rows, tableRow{Cells: []cell{{Text: words(k.kind), Raw: k.kind}, text(says[k]), figure(count[k]), cash(sum[k]), text(k.currency)}})
 	}
 	return t
 }
@@ -79,7 +79,7 @@ func kindsTable(list []admin.Difference) *table {
 func differencesTable(list []admin.Difference, all bool) (t *table, more int) {
 	t = &table{
 		Name: "differences", Caption: "Its differences: what the invoice has less what the books have", Empty: "No difference is open.", Dense: true,
-		Columns: []column{{Title: "Difference"}, {Title: "Kind"}, {Title: "Provider"}, {Title: "Month"}, {Title: "Evidence"}, {Title: "Contract"}, right("Invoice less books"), {Title: "State"}, hidden("reason"), hidden("currency"), hidden("outcome"), hidden("entry")},
+		Columns: []column{{Title: "Difference"}, {Title: "Kind"}, {Title: "Provider"}, tight("Month"), {Title: "Evidence"}, {Title: "Contract"}, right("Invoice less books"), {Title: "State"}, hidden("reason"), hidden("currency"), hidden("outcome"), hidden("entry")},
 	}
 	if len(list) > shownDifferences && !all {
 		more, list = len(list)-shownDifferences, list[:shownDifferences]
@@ -100,7 +100,7 @@ func differencesTable(list []admin.Difference, all bool) (t *table, more int) {
 			text(d.Provider), text(monthText(d.Month)),
 			{Text: d.Place, Meta: "entry " + d.Entry, MetaHref: "/ledger/entries/" + d.Entry},
 			text(d.Contract),
-			{Text: decimalsOf(d.Amount), Raw: plain(d.Amount)},
+			cash(d.Amount),
 			state, text(d.Reason), text(string(d.Currency)), outcome, text(d.Entry),
 		}})
 	}
@@ -247,7 +247,7 @@ func (c *console) suspense(w http.ResponseWriter, r *http.Request) error {
 	body.Aged = agedTable(list, currency)
 	t := &table{
 		Name: "suspense", Caption: "Open suspense, the oldest first: what may be owed and is not proven, at its estimate", Empty: "No suspense is open.", Dense: true,
-		Columns: []column{{Title: "Attempt"}, {Title: "Provider"}, {Title: "Since"}, right("Days"), {Title: "Why"}, {Title: "Model"}, {Title: "Request"}, right("Tokens"), right("Estimate"), hidden("pool")},
+		Columns: []column{{Title: "Attempt"}, {Title: "Provider"}, tight("Since"), right("Days"), {Title: "Why"}, {Title: "Model"}, {Title: "Request"}, right("Tokens"), right("Estimate"), hidden("pool")},
 	}
 	if len(list) > shownDifferences && wantsCSV(r) == "" {
 		body.More, list = len(list)-shownDifferences, list[:shownDifferences]
@@ -260,7 +260,7 @@ func (c *console) suspense(w http.ResponseWriter, r *http.Request) error {
 			{Text: words(h.Reason), Raw: h.Reason},
 			{Text: h.Model, Meta: h.Pool},
 			link(h.Request, "/requests/"+url.PathEscape(h.Request)), figure(h.Tokens.Total()),
-			{Text: decimalsOf(h.Amount), Raw: plain(h.Amount)},
+			cash(h.Amount),
 			text(h.Pool),
 		}})
 	}
@@ -270,7 +270,7 @@ func (c *console) suspense(w http.ResponseWriter, r *http.Request) error {
 
 // agedTable sums suspense by provider and age, in the order of its list.
 func agedTable(list []admin.Held, currency string) *table {
-	t := &table{Name: "aged", Caption: "By provider and age", Empty: "No suspense is open.", Columns: []column{{Title: "Provider"}, {Title: "Age"}, right("Attempts"), right("Estimate, " + currency)}}
+	t := &table{Name: "aged", Narrow: true, Caption: "By provider and age", Empty: "No suspense is open.", Columns: []column{{Title: "Provider"}, {Title: "Age"}, right("Attempts"), right("Estimate, " + currency)}}
 	type key struct{ provider, age string }
 	count, sum := map[key]int{}, map[key]money.Amount{}
 	var order []key
@@ -283,7 +283,7 @@ func agedTable(list []admin.Held, currency string) *table {
 	}
 	slices.SortStableFunc(order, func(a, b key) int { return strings.Compare(a.provider, b.provider) })
 	for _, k := range order {
-		t.Rows = append(t.Rows, tableRow{Cells: []cell{text(k.provider), text(k.age), figure(count[k]), {Text: decimalsOf(sum[k]), Raw: plain(sum[k])}}})
+		t.Rows = append(t.Rows, tableRow{Cells: []cell{text(k.provider), text(k.age), figure(count[k]), cash(sum[k])}})
 	}
 	return t
 }

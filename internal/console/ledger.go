@@ -106,7 +106,7 @@ func (c *console) ledger(w http.ResponseWriter, r *http.Request) error {
 
 func trialTable(trial []ledger.Total) *table {
 	t := &table{
-		Name: "trial-balance", Caption: "Trial balance: debits and credits of each asset, now", Empty: "Nothing was posted yet.",
+		Name: "trial-balance", Narrow: true, Caption: "Trial balance: debits and credits of each asset, now", Empty: "Nothing was posted yet.",
 		Columns: []column{{Title: "Asset"}, right("Debits"), right("Credits"), {Title: "Verdict"}},
 	}
 	for _, total := range trial {
@@ -280,7 +280,7 @@ func (c *console) accountBalance(r *http.Request, body *entriesBody, month int32
 func entriesTable(list []admin.Entry, account string) *table {
 	t := &table{
 		Name: "entries", Caption: "Entries, the newest first. An entry sums the lines of one batch that have everything in common", Empty: "No entry.", Dense: true,
-		Columns: []column{{Title: "Entry"}, {Title: "Kind"}, {Title: "Debit"}, {Title: "Credit"}, hidden("asset"), right("Amount"), right("Tokens"), right("Requests"), hidden("contract"), hidden("price"), {Title: "Month"}, hidden("first_record"), hidden("last_record"), hidden("digest")},
+		Columns: []column{{Title: "Entry"}, {Title: "Kind"}, {Title: "Debit"}, {Title: "Credit"}, hidden("asset"), right("Amount"), right("Tokens"), right("Requests"), hidden("contract"), hidden("price"), tight("Month"), hidden("first_record"), hidden("last_record"), hidden("digest")},
 	}
 	for i := range list {
 		e := &list[i]
@@ -290,11 +290,17 @@ func entriesTable(list []admin.Entry, account string) *table {
 		t.Rows = append(t.Rows, tableRow{Cells: []cell{
 			{Text: place, Href: "/ledger/entries/" + place, Meta: stamp(e.At)},
 			{Text: e.Kind.String(), Meta: e.Price},
-			link(string(e.Debit), entriesOf(string(e.Debit), 0)), link(string(e.Credit), entriesOf(string(e.Credit), 0)), text(string(e.Asset)),
+			accountCell(e.Debit), accountCell(e.Credit), text(string(e.Asset)),
 			value, figure(e.Tokens.Total()), figure(e.Lines), text(e.Contract), text(e.Price), text(monthText(e.Period)), figure(e.First), figure(e.Last), text(e.Digest.String()),
 		}})
 	}
 	return t
+}
+
+// accountCell names an account without whose books these are, and leads to
+// its entries.
+func accountCell(a ledger.AccountID) cell {
+	return cell{Text: strings.TrimPrefix(string(a), a.Party()+"/"), Raw: string(a), Href: entriesOf(string(a), 0)}
 }
 
 func signOf(e *admin.Entry, account string) string {
@@ -333,7 +339,7 @@ func (c *console) entry(w http.ResponseWriter, r *http.Request) error {
 	}
 	t := &table{
 		Name: "lines", Caption: "The requests behind it, each with its exact share: together they are the amount, and a rest that is carried on", Empty: "It sums no request: a fact posted it.", Dense: true,
-		Columns: []column{{Title: "Request"}, {Title: "At"}, right("Tokens"), right("Exact share"), {Title: "Journal"}, hidden("attempt")},
+		Columns: []column{{Title: "Request"}, tight("At"), right("Tokens"), right("Exact share"), {Title: "Journal"}, hidden("attempt")},
 	}
 	for i := range lines {
 		l := &lines[i]
@@ -370,7 +376,7 @@ func (c *console) batches(w http.ResponseWriter, r *http.Request) error {
 	}
 	t := &table{
 		Name: "batches", Caption: "Batches, the newest first: each cites its range of the journal and the hash of the batch before", Empty: "Nothing was posted yet.", Dense: true,
-		Columns: []column{{Title: "Batch"}, {Title: "Known at"}, {Title: "Of"}, right("Entries"), right("Served"), right("Unserved"), right("Suspense"), {Title: "Hash"}, hidden("previous")},
+		Columns: []column{{Title: "Batch"}, tight("Known at"), {Title: "Of"}, right("Entries"), right("Served"), right("Unserved"), right("Suspense"), {Title: "Hash"}, hidden("previous")},
 	}
 	for i := range list {
 		b := &list[i]

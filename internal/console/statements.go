@@ -156,8 +156,9 @@ func statementTable(s *admin.Statement) *table {
 		ends := func(what string, value cell) tableRow {
 			return tableRow{Class: "kind", Cells: []cell{{Text: what, Href: entriesOf(account, s.Month)}, text(account), {}, {}, {}, {}, {}, value, asset, text(mark)}}
 		}
-		opening := ends(account, amount(a.Opening, a.Asset))
-		opening.Cells[0].Raw, opening.Cells[7].Meta = "brought forward", "brought forward"
+		opening := ends(account, forward(amount(a.Opening, a.Asset)))
+		opening.Span = 4
+		opening.Cells[0].Raw, opening.Cells[0].Text = "brought forward", strings.TrimPrefix(account, s.Operator+"/")
 		t.Rows = append(t.Rows, opening)
 		for j := range a.Movements {
 			m := &a.Movements[j]
@@ -169,14 +170,20 @@ func statementTable(s *admin.Statement) *table {
 				q.Set("price", m.Price)
 			}
 			t.Rows = append(t.Rows, tableRow{Class: "leaf", Cells: []cell{
-				link(m.Kind, "/ledger/entries?"+q.Encode()), text(account), text(string(m.Contra)), text(m.Contract), text(m.Price), figure(m.Tokens), figure(m.Entries), amount(m.Amount, a.Asset), asset, text(mark),
+				link(m.Kind, "/ledger/entries?"+q.Encode()), text(account), {Text: strings.TrimPrefix(string(m.Contra), s.Operator+"/"), Raw: string(m.Contra)}, text(m.Contract), text(m.Price), figure(m.Tokens), figure(m.Entries), amount(m.Amount, a.Asset), asset, text(mark),
 			}})
 		}
 		closing := ends("carried forward", amount(a.Closing, a.Asset))
-		closing.Class = "sum"
+		closing.Class, closing.Cells[0].Href = "sum", ""
 		t.Rows = append(t.Rows, closing)
 	}
 	return t
+}
+
+// forward marks an amount that is brought forward.
+func forward(c cell) cell {
+	c.Meta = "brought forward"
+	return c
 }
 
 // partnerTable is the statement as its party sees it.
@@ -196,7 +203,7 @@ func partnerTable(s admin.PartnerStatement) *table {
 			}
 			return "/statements/" + url.PathEscape(s.Party) + "/lines?" + q.Encode()
 		}
-		t.Rows = append(t.Rows, tableRow{Class: "kind", Cells: []cell{{Text: account, Raw: "brought forward", Href: at("")}, text(account), {}, {}, {}, {Text: amount(a.Opening, a.Asset).Text, Raw: plain(a.Opening), Meta: "brought forward"}, asset, text(mark)}})
+		t.Rows = append(t.Rows, tableRow{Class: "kind", Span: 2, Cells: []cell{{Text: account, Raw: "brought forward", Href: at("")}, text(account), {}, {}, {}, forward(amount(a.Opening, a.Asset)), asset, text(mark)}})
 		for j := range a.Movements {
 			m := &a.Movements[j]
 			t.Rows = append(t.Rows, tableRow{Class: "leaf", Cells: []cell{link(m.Kind, at(m.Kind)), text(account), text(m.Contract), figure(m.Tokens), figure(m.Entries), amount(m.Amount, a.Asset), asset, text(mark)}})

@@ -21,6 +21,7 @@ type table struct {
 	Foot    []cell
 	Empty   string // in place of rows
 	Dense   bool
+	Narrow  bool // few columns: not as wide as the page
 }
 
 // column is a column; one that is hidden stands in the CSV only.
@@ -28,11 +29,12 @@ type column struct {
 	Title  string
 	Right  bool
 	Hidden bool
+	Tight  bool // short words that are not broken over lines
 }
 
 type tableRow struct {
-	ID    string
-	Class string // sum, kind, strong, wrong
+	Class string // class, kind, leaf, sum or wrong
+	Span  int    // columns that the first cell takes where those after it are empty; 0 for one
 	Cells []cell // as many as columns
 }
 
@@ -45,6 +47,8 @@ type cell struct {
 	MetaHref  string
 	Chip      string // class of a chip: good, bad, warn or sim
 	Mono      bool
+	money     bool // Value is money, set with the decimals of its column
+	value     money.Amount
 }
 
 // Left and right columns.
@@ -55,6 +59,7 @@ func left(titles ...string) (list []column) {
 	return list
 }
 
+func tight(title string) column  { return column{Title: title, Tight: true} }
 func right(title string) column  { return column{Title: title, Right: true} }
 func hidden(title string) column { return column{Title: title, Hidden: true} }
 
@@ -71,13 +76,18 @@ func figure[N int | int64 | uint64](n N) cell {
 // is not money.
 func amount(a money.Amount, asset ledger.Asset) cell {
 	if asset.IsCurrency() {
-		return cell{Text: decimalsOf(a), Raw: plain(a)}
+		return cash(a)
 	}
 	return cell{Text: asAsset(a, asset), Raw: fmt.Sprint(int64(a))}
 }
 
-// decimalsOf renders money in columns: cents, or all six decimals where there
-// is less than a cent in it.
+// cash is money without its unit, which the table names.
+func cash(a money.Amount) cell {
+	return cell{Text: decimalsOf(a), Raw: plain(a), money: true, value: a}
+}
+
+// decimalsOf renders money alone: cents, or all six decimals where there is
+// less than a cent in it.
 func decimalsOf(a money.Amount) string {
 	if a%(money.Micro/100) == 0 {
 		return decimals(a, 2)
@@ -85,17 +95,45 @@ func decimalsOf(a money.Amount) string {
 	return decimals(a, 6)
 }
 
+// align gives the money of a column the same decimals, so that the points
+// stand below one another.
+func (t *table) align() {
+	for i := range t.Columns {
+		n := 2
+		for _, r := range t.Rows {
+			if i < len(r.Cells) && r.Cells[i].money && r.Cells[i].value%(money.Micro/100) != 0 {
+				n = 6
+			}
+		}
+		for _, r := range t.Rows {
+			if i < len(r.Cells) && r.Cells[i].money {
+				r.Cells[i].Text = decimals(r.Cells[i].value, n)
+			}
+		}
+	}
+}
+
 // plain renders money for programs: a point, six decimals, no separators.
 func plain(a money.Amount) string {
 	return strings.ReplaceAll(strings.ReplaceAll(decimals(a, 6), ",", ""), "−", "-")
 }
 
-// shown are the columns and cells of a page; the others are for the CSV.
-func (t *table) Shown(cells []cell) (list []shownCell) {
+// Shown are the cells of a row that the page shows; the others are for the CSV.
+func (t *table) Shown(r tableRow) (list []shownCell) {
+	skip := 0
 	for i, c := range t.Columns {
-		if !c.Hidden && i < len(cells) {
-			list = append(list, shownCell{cells[i], c, i == 0})
+		if c.Hidden || i >= len(r.Cells) {
+			continue
 		}
+		if skip > 0 {
+			skip--
+			continue
+		}
+		shown := shownCell{cell: r.Cells[i], Column: c, First: i == 0}
+		if i == 0 && r.Span > 1 {
+			shown.Span, skip = r.Span, r.Span-1
+		}
+		list = append(list, shown)
 	}
 	return list
 }
@@ -104,6 +142,23 @@ type shownCell struct {
 	cell
 	Column column
 	First  bool
+	Span   int
+}
+
+// Class is the table's class: one of two columns stays a table where others
+// become cards.
+func (t *table) Class() string {
+	class := "stack"
+	if len(t.Heads()) == 2 {
+		class = "pairs"
+	}
+	if t.Dense {
+		class += " dense"
+	}
+	if t.Narrow {
+		class += " narrow"
+	}
+	return class
 }
 
 // Heads are the columns that the page shows.
@@ -173,7 +228,10 @@ func (p page) CSV(name string) string {
 }
 
 // Table joins a table with the page that it is on.
-func (p page) Table(t *table) tableView { return tableView{t, p.CSV(t.Name)} }
+func (p page) Table(t *table) tableView {
+	t.align()
+	return tableView{t, p.CSV(t.Name)}
+}
 
 type tableView struct {
 	*table
