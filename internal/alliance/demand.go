@@ -99,6 +99,8 @@ type Plan struct {
 	Overage *SalePrice `yaml:"overage,omitempty"`
 	// Wholesale is what the operator earns when another party sells the plan.
 	Wholesale *SalePrice `yaml:"wholesale,omitempty"`
+	// WholesaleFee is what the seller owes the operator each month besides; nil: none.
+	WholesaleFee *SubscriptionFee `yaml:"wholesale_fee,omitempty"`
 	// IncludedIn names the subscription that contains the plan.
 	IncludedIn string      `yaml:"included_in,omitempty"`
 	Surfaces   []string    `yaml:"surfaces,omitempty"`  // such as web, app, device; empty: any

@@ -41,6 +41,16 @@ func (p *Plan) Sales() (list []*SalePrice) {
 	return list
 }
 
+// Fees are the monthly fees of the plan, those that it has.
+func (p *Plan) Fees() (list []*SubscriptionFee) {
+	for _, f := range [...]*SubscriptionFee{p.Fee, p.WholesaleFee} {
+		if f != nil {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
 // Bounds are the limits of the plan with its included quota as one of them
 // where nothing may be used beyond it.
 func (p *Plan) Bounds() Limits {

@@ -110,7 +110,7 @@ func (p *factPosting) closeMonth(m *MonthClosed) error {
 	if err := mp.mayClose(); err != nil {
 		return err
 	}
-	subscribed, err := mp.subscriptions()
+	due, err := mp.subscriptions()
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (p *factPosting) closeMonth(m *MonthClosed) error {
 			}
 		}
 		mp.expire(c)
-		if err := mp.share(c, subscribed); err != nil {
+		if err := mp.share(c, due); err != nil {
 			return err
 		}
 		for j := range c.Floors {

@@ -69,19 +69,13 @@ var one = alliance.Rates{Input: 1, CacheRead: 1, CacheWrite: 1, Output: 1, Reaso
 // subscription adds how the use of a plan counts against what it includes,
 // and what use beyond that is sold at.
 func (r *resolver) subscription(plan *alliance.Plan) bool {
-	id := string(plan.ID)
-	ref := []string{r.in.Tenant, id}
-	in := &included{plan: id, tenant: r.in.Tenant, divisor: 1}
-	r.flow.included = in
-	in.subject = r.keyed(Key{
-		Kind: Subscriber, Debit: r.account(contract.Memo, "subjects", ref...), Credit: r.account(contract.Memo, "subjects_seen", id), Asset: Asset("SUBJECTS(" + id + ")"),
-	})
 	quota := plan.Included
 	if quota == nil {
-		in.per = plan.Fee.Per
+		r.counted(plan, plan.Fee.Per)
 		return r.sell(r.in.SalePrice, whole)
 	}
-	in.per, in.counts, in.stops = quota.Per, true, plan.Overage == nil
+	in, id, ref := r.counted(plan, quota.Per), string(plan.ID), []string{r.in.Tenant, string(plan.ID)}
+	in.counts, in.stops = true, plan.Overage == nil
 	used := rule{basis: byTokens, divisor: 1, part: inside}
 	kind, asset, price := "included_tokens_", Asset("INCLUDED("+id+")"), ""
 	in.limit, in.weights = quota.Tokens, one
@@ -102,6 +96,15 @@ func (r *resolver) subscription(plan *alliance.Plan) bool {
 		return true
 	}
 	return r.sell(string(plan.Overage.ID), outside)
+}
+
+// counted lets the subjects of a plan be counted.
+func (r *resolver) counted(plan *alliance.Plan, per string) *included {
+	id := string(plan.ID)
+	r.flow.included = &included{plan: id, tenant: r.in.Tenant, per: per, divisor: 1, subject: r.keyed(Key{
+		Kind: Subscriber, Debit: r.account(contract.Memo, "subjects", r.in.Tenant, id), Credit: r.account(contract.Memo, "subjects_seen", id), Asset: Asset("SUBJECTS(" + id + ")"),
+	})}
+	return r.flow.included
 }
 
 func (r *resolver) keyed(k Key) Key {

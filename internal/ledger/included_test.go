@@ -279,6 +279,10 @@ func TestIncluded_GrantedIsUsedAndOpen(t *testing.T) {
 				t.Fatalf("%s: fees %d, want %d by %v", tenant, got, fee, seen)
 			}
 		}
+		wholesale := seen["t0,partner"] + seen["t1,partner"] + seen["t2,partner"]
+		if got := -used(d.book, "lab/revenue/wholesale_fee/partner", 202606); got != 1_500_003*wholesale {
+			t.Fatalf("the seller owes %d for %d end users", got, wholesale)
+		}
 		for _, s := range d.book.State().Subjects {
 			if s.Period <= 202606 {
 				t.Fatalf("a closed month keeps the subject %x", s.Subject)

@@ -17,6 +17,9 @@ func (r *resolver) sale() bool {
 		r.flow.why = NoPlan
 		return false
 	case plan.Seller != r.t.alliance.Operator:
+		if plan.WholesaleFee != nil {
+			r.counted(plan, plan.WholesaleFee.Per)
+		}
 		if plan.Wholesale == nil {
 			return true
 		}

@@ -7,8 +7,8 @@ import (
 )
 
 // share books what the provider gets of the month's revenue, stopping exactly
-// at the cap. subscribed are the fees of plans that this close books.
-func (p *monthPosting) share(c *alliance.Contract, subscribed money.Amount) error {
+// at the cap. fees are those of plans that this close books.
+func (p *monthPosting) share(c *alliance.Contract, fees subscribed) error {
 	r := c.RevenueShare
 	if r == nil || !r.Holds(p.start) {
 		return nil
@@ -25,7 +25,7 @@ func (p *monthPosting) share(c *alliance.Contract, subscribed money.Amount) erro
 			used = p.b.balances[p.of(leg.Debit, c, "")].Amount
 		}
 	}
-	revenue, err := p.inMoneyOf(c, p.revenue(r, subscribed))
+	revenue, err := p.inMoneyOf(c, p.revenue(r, fees))
 	if err != nil {
 		return err
 	}
@@ -49,10 +49,13 @@ func (p *monthPosting) share(c *alliance.Contract, subscribed money.Amount) erro
 
 // revenue is what the month brought in, by the base of a share: before the
 // commissions of channels, after them, or as the channels present it.
-func (p *monthPosting) revenue(r *alliance.RevenueShare, subscribed money.Amount) (sum money.Amount) {
+func (p *monthPosting) revenue(r *alliance.RevenueShare, fees subscribed) (sum money.Amount) {
 	sales, wholesale := r.Base != alliance.ShareOfWholesale, r.Base != alliance.ShareOfSales
 	if sales {
-		sum = subscribed
+		sum += fees.sales
+	}
+	if wholesale {
+		sum += fees.wholesale
 	}
 	for k, v := range p.b.periods {
 		if k.period != p.month {
@@ -65,7 +68,7 @@ func (p *monthPosting) revenue(r *alliance.RevenueShare, subscribed money.Amount
 				sum -= v
 			}
 		case class != contract.Revenue:
-		case sales && wholesale, sales && (kind == "inference" || kind == "subscription"), wholesale && kind == "wholesale":
+		case sales && wholesale, sales && (kind == "inference" || kind == "subscription"), wholesale && (kind == "wholesale" || kind == "wholesale_fee"):
 			sum -= v
 		}
 	}

@@ -293,27 +293,41 @@ func (m *marginer) user(row *marginRow, in *record.Intent) {
 
 // fees gives the fees of plans to the plan or tenant that owes them.
 func (m *marginer) fees() error {
-	below := m.out.Operator + "/revenue/subscription/"
-	periods, err := m.books.Periods(m.ctx, below)
-	if err != nil {
-		return err
+	if m.q.By != "plan" && m.q.By != "tenant" {
+		return nil
 	}
-	for _, p := range periods {
-		if p.Period != m.q.Month || m.q.By != "plan" && m.q.By != "tenant" {
-			continue
+	for _, kind := range [...]string{"subscription", "wholesale_fee"} {
+		if kind == "wholesale_fee" && m.q.By == "tenant" {
+			continue // the seller owes it for all tenants in one sum
 		}
-		sums, err := m.books.Sums(m.ctx, p.Account, m.q.Month)
+		periods, err := m.books.Periods(m.ctx, m.out.Operator+"/revenue/"+kind+"/")
 		if err != nil {
 			return err
 		}
-		for i := range sums {
-			name := p.Account.Ref()
-			if m.q.By == "tenant" {
-				name = sums[i].Contra.Ref()
+		for _, p := range periods {
+			if p.Period != m.q.Month {
+				continue
 			}
-			row, k := m.row(name), marginKey{contract.Revenue, "subscription", 1}
-			row.sums[k] = row.sums[k].Add(money.WideOf(int64(sums[i].Amount)))
+			if err := m.fee(kind, p.Account); err != nil {
+				return err
+			}
 		}
+	}
+	return nil
+}
+
+func (m *marginer) fee(kind string, account ledger.AccountID) error {
+	sums, err := m.books.Sums(m.ctx, account, m.q.Month)
+	if err != nil {
+		return err
+	}
+	for i := range sums {
+		name := account.Ref()
+		if m.q.By == "tenant" {
+			name = sums[i].Contra.Ref()
+		}
+		row, k := m.row(name), marginKey{contract.Revenue, kind, 1}
+		row.sums[k] = row.sums[k].Add(money.WideOf(int64(sums[i].Amount)))
 	}
 	return nil
 }

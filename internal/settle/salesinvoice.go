@@ -149,7 +149,7 @@ func customerOf(a *alliance.Alliance, id string) (name string, days int64) {
 		}
 	}
 	for i := range a.Plans {
-		if p := &a.Plans[i]; string(p.Seller) == id && p.Wholesale != nil {
+		if p := &a.Plans[i]; string(p.Seller) == id && (p.Wholesale != nil || p.WholesaleFee != nil) {
 			for j := range a.Parties {
 				if string(a.Parties[j].ID) == id {
 					return a.Parties[j].Name, 0
@@ -273,10 +273,11 @@ func (v *invoicer) sum(s *Sum) error {
 			v.line(l)
 		}
 		return nil
-	case s.Kind == ledger.Subscription && plan != nil && plan.Fee != nil && plan.Fee.Amount > 0:
+	case s.Kind == ledger.Subscription && feeOf(plan, s.Price) != nil:
+		fee := feeOf(plan, s.Price)
 		base.Model, base.Channel = "", ""
-		base.Kind, base.Unit, base.UnitPrice = plan.Fee.Per, plan.Fee.Per+" and month", plan.Fee.Amount
-		base.Quantity, base.Amount = int64(s.Amount/plan.Fee.Amount), s.Amount
+		base.Kind, base.Unit, base.UnitPrice = fee.Per, fee.Per+" and month", fee.Amount
+		base.Quantity, base.Amount = int64(s.Amount/fee.Amount), s.Amount
 	case s.Kind == ledger.Commission:
 		base.Channel, base.Model, _ = strings.Cut(s.Contra.Ref(), ",")
 		base.Item, base.Amount = ItemCommission, s.Amount
@@ -325,7 +326,7 @@ func priced(a *alliance.Alliance, price string) (*alliance.Plan, string) {
 	for i := range a.Plans {
 		p := &a.Plans[i]
 		switch id := alliance.PriceID(price); {
-		case p.Fee != nil && p.Fee.ID == id:
+		case slices.ContainsFunc(p.Fees(), func(f *alliance.SubscriptionFee) bool { return f.ID == id }):
 			return p, ItemFee
 		case p.Overage != nil && p.Overage.ID == id:
 			return p, ItemOverage
@@ -336,6 +337,19 @@ func priced(a *alliance.Alliance, price string) (*alliance.Plan, string) {
 		}
 	}
 	return nil, ItemOther
+}
+
+// feeOf returns the fee of a plan with the id that is above 0, or nil.
+func feeOf(plan *alliance.Plan, id string) *alliance.SubscriptionFee {
+	if plan == nil {
+		return nil
+	}
+	for _, f := range plan.Fees() {
+		if string(f.ID) == id && f.Amount > 0 {
+			return f
+		}
+	}
+	return nil
 }
 
 // included adds lines of tokens at nothing for each plan's quota, and how much

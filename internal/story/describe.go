@@ -262,6 +262,9 @@ func (d *description) plan(p *alliance.Plan, currency money.Currency) {
 	if f := p.Fee; f != nil {
 		d.add("fee %s: %s %s a month per %s", f.ID, currency, f.Amount, f.Per)
 	}
+	if f := p.WholesaleFee; f != nil {
+		d.add("wholesale fee %s: %s %s a month per %s", f.ID, currency, f.Amount, f.Per)
+	}
 	if i := p.Included; i != nil {
 		what := thousands(i.Tokens) + " tokens"
 		if i.Spend > 0 {

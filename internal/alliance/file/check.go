@@ -95,7 +95,7 @@ func (c *checker) nestedIDs() {
 		for _, s := range c.Plans[i].Sales() {
 			check(s, string(s.ID))
 		}
-		if f := c.Plans[i].Fee; f != nil {
+		for _, f := range c.Plans[i].Fees() {
 			check(f, string(f.ID))
 		}
 	}

@@ -9,6 +9,14 @@ import (
 // subscription checks that the fee, the included quota and the overage of a
 // plan say together what a month costs.
 func (c *checker) subscription(p *alliance.Plan) {
+	if p.WholesaleFee != nil && p.Seller == c.Operator && p.Seller != "" {
+		c.log.add(c.at(p, "wholesale_fee"), fmt.Sprintf("plan %s is sold by the operator, who would pay itself", p.ID), "fee: for what the customer pays, or the seller that pays the wholesale fee")
+	}
+	for _, f := range p.Fees() {
+		if f.Per == alliance.PerEndUser && p.Subject != alliance.PerEndUser && !c.wrong(p, "subject") {
+			c.log.add(c.at(f, "per"), fmt.Sprintf("plan %s has a fee per end user, and its subject is %s", p.ID, p.Subject), "subject: end_user, so that every request names its end user")
+		}
+	}
 	if p.Fee == nil && p.Included == nil && p.Overage == nil {
 		return
 	}
@@ -22,7 +30,7 @@ func (c *checker) subscription(p *alliance.Plan) {
 		first = "overage"
 	}
 	if p.Seller != c.Operator && p.Seller != "" && c.Operator != "" {
-		c.log.add(at(first), fmt.Sprintf("plan %s is sold by %s: what its customers pay is not the operator's", p.ID, p.Seller), "wholesale: for what the operator earns, or seller: the operator")
+		c.log.add(at(first), fmt.Sprintf("plan %s is sold by %s: what its customers pay is not the operator's", p.ID, p.Seller), "wholesale: or wholesale_fee: for what the operator earns, or seller: the operator")
 		return
 	}
 	in := p.Included

@@ -45,6 +45,11 @@ func SalesTerms(hash string) (*alliance.Alliance, error) {
 		{ID: "seat", Seller: "lab", Subject: "key", Fee: &alliance.SubscriptionFee{ID: "seat-fee", Amount: 9_990_000, Per: alliance.PerKey}, Price: over("seat-price")},
 		{ID: "capped", Seller: "lab", Subject: "key", Included: &alliance.IncludedUse{Per: alliance.PerKey, Tokens: quota}},
 	}...)
+	for i := range a.Plans {
+		if a.Plans[i].ID == "partner" {
+			a.Plans[i].Subject, a.Plans[i].WholesaleFee = "end_user", &alliance.SubscriptionFee{ID: "partner-fee", Amount: 1_500_003, Per: alliance.PerEndUser}
+		}
+	}
 	a.Tenants = []alliance.Tenant{{ID: "t0", Keys: []alliance.Key{{ID: "k0", Plan: "team"}}}, {ID: "idle", Keys: []alliance.Key{{ID: "k9", Plan: "team"}}}}
 	return a, nil
 }
