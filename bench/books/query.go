@@ -166,6 +166,9 @@ func again(ctx context.Context, w io.Writer, o *options, a *alliance.Alliance) e
 	if err := errors.Join(err, store.Close()); err != nil {
 		return err
 	}
+	same := *a
+	same.Hash = head.Terms // the example may have changed since
+	a = &same
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "OUTCOMES\tQUESTION\tp50 ms\tp99 ms\tmax ms")
 	if err := ask(ctx, t, o, a, o.dir, head.Last, time.Unix(0, head.At), int(head.Last/2)); err != nil {

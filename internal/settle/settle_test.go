@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -22,7 +23,12 @@ import (
 	"github.com/accordo-ai/accordo/internal/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(killDir) != "" {
+		runKilledChild()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // node is a data directory with its journal and books open.
 type node struct {
