@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command books measures the books: how fast outcomes of the journal are
 // posted and stored beside a loop that inserts rows into SQLite with the same
 // durability, and how long questions take as the books grow. It makes its own

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -145,7 +147,7 @@ func query(ctx context.Context, w io.Writer, o *options, a *alliance.Alliance) e
 			posted += n
 		}
 		fmt.Fprintf(os.Stderr, "%d outcomes after %v, %.0f a second posted; books %.1f, journal %.0f bytes an outcome\n", posted, time.Since(began).Round(time.Second), float64(posted)/spent.Seconds(),
-			(size0(dir, "books.sqlite")+size0(dir, "books.sqlite-wal"))/float64(posted), size0(dir, "journal")/float64(posted))
+			(sizeBelow(dir, "books.sqlite")+sizeBelow(dir, "books.sqlite-wal"))/float64(posted), sizeBelow(dir, "journal")/float64(posted))
 		if err := ask(ctx, t, o, a, dir, tr.journal.Last(), tr.now, size); err != nil {
 			return err
 		}

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -124,11 +126,12 @@ func (t *traffic) serve(ctx context.Context, n int) error {
 func (t *traffic) intent() *record.Intent {
 	t.made++
 	t.now = t.now.Add(t.step)
-	o, s := t.offers[t.zipf(len(t.offers))], t.sales[t.zipf(len(t.sales))]
+	tenant := t.zipf(t.tenants)
+	o, s := t.offers[t.zipf(len(t.offers))], t.sales[tenant%len(t.sales)]
 	request := fmt.Sprintf("req_%016x%016x", t.random.Uint64(), t.random.Uint64())
 	return &record.Intent{
 		Attempt: record.AttemptID(fmt.Sprintf("%016x%016x", t.random.Uint64(), t.random.Uint64())), Request: request, Number: 1, Decision: uint64(t.made), Terms: t.terms,
-		Tenant: fmt.Sprintf("tenant-%03d", t.zipf(t.tenants)), Key: "key-1", Plan: s.plan, SalePrice: s.price, Channel: s.channel, Territory: "US",
+		Tenant: fmt.Sprintf("tenant-%03d", tenant), Key: "key-1", Plan: s.plan, SalePrice: s.price, Channel: s.channel, Territory: "US",
 		Model: o.model, Pool: o.pool, Contract: o.contract, Right: "R-any", CostPrice: o.price, Estimate: usage.Vector{UncachedInput: 900, Output: 400}, Stream: true,
 		Considered: []record.Considered{{Pool: o.pool, Verdict: record.Chosen, Cost: 412_000, Price: 412_000}, {Pool: "aws-iad-h200", Verdict: record.Dearer, Cost: 590_000, Price: 590_000}},
 	}
