@@ -172,30 +172,39 @@ func (w *writer) query(scan func(row) error, query string, args ...any) {
 	if w.err != nil {
 		return
 	}
-	s, err := w.statement(query)
-	if err == nil {
-		err = each(w.ctx, prepared{s}, scan, query, args...)
-	}
-	w.err = err
+	w.err = each(w.ctx, again{w}, scan, query, args...)
 }
 
-// prepared is a statement as a querier of its own text.
-type prepared struct{ *sql.Stmt }
+// again is the connection of a writer whose questions stay prepared.
+type again struct{ *writer }
 
-// QueryContext runs the statement.
-func (p prepared) QueryContext(ctx context.Context, _ string, args ...any) (*sql.Rows, error) {
-	return p.Stmt.QueryContext(ctx, args...)
+// QueryContext asks with the statement that is kept for the text.
+func (a again) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	s, err := a.statement(query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(ctx, args...)
+}
+
+// QueryRowContext asks for one row likewise.
+func (a again) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	s, err := a.statement(query)
+	if err != nil {
+		return a.conn.QueryRowContext(ctx, query, args...) // it will say what is wrong
+	}
+	return s.QueryRowContext(ctx, args...)
 }
 
 func (w *writer) step(s *ledger.Step) error {
-	head, err := readHead(w.ctx, w.conn)
+	head, err := readHead(w.ctx, again{w})
 	if err != nil {
 		return err
 	}
 	if head.Batch+1 != s.Batch.Sequence || head.Hash != s.Batch.Prev || head.Last+1 != s.Batch.First {
 		return fmt.Errorf("%w: they end with batch %d at record %d", settle.ErrHead, head.Batch, head.Last)
 	}
-	if err := w.names.load(w.ctx, w.conn); err != nil {
+	if err := w.names.load(w.ctx, again{w}); err != nil {
 		return err
 	}
 	if err := w.batch(s); err != nil {
