@@ -258,16 +258,22 @@ func (b *Book) inside(ref string, outcome uint64, u usage.Vector) usage.Vector {
 	return covered
 }
 
+// IsSurcharge reports whether an entry is what usage beyond a commitment costs
+// on top: as it is owed, or converted into the alliance's currency.
+func IsSurcharge(e *Entry) bool {
+	return e.Kind == Surcharge || e.Kind == Converted && e.Debit.Kind() == "overage"
+}
+
 // MayBeyond reports whether an entry is a surcharge that a line of its batch
 // may be part of: it retired the same commitment at the same price, not before
 // the outcome within which the commitment ended.
 func MayBeyond(e *Entry, l *Line) bool {
-	if e.Kind != Surcharge || e.Lines == 0 || l.Outcome < e.First || l.Outcome > e.Last {
+	if !IsSurcharge(e) || e.Lines == 0 || l.Outcome < e.First || l.Outcome > e.Last {
 		return false
 	}
 	base, _, _ := strings.Cut(e.Price, "+")
 	for i := range l.Postings {
-		if p := &l.Postings[i]; p.Kind == Commitment && p.Debit.Ref() == e.Debit.Ref() && p.Price == base && p.Terms == e.Terms && p.Period == e.LineKey().Period {
+		if p := &l.Postings[i]; p.Kind == Commitment && (p.Debit.Ref() == e.Debit.Ref() || e.Debit.Kind() == exchangeKind && p.Contract == e.Contract) && p.Price == base && p.Terms == e.Terms && p.Period == e.LineKey().Period {
 			return true
 		}
 	}

@@ -272,7 +272,7 @@ func Lines(ctx context.Context, books Reader, records Records, terms TermsFunc, 
 		return nil, err
 	}
 	match := matching
-	if e.Kind == ledger.Surcharge {
+	if ledger.IsSurcharge(e) {
 		match = surcharged
 	}
 	lines, err := match(outcomes, needed, lefts, cache, e)
