@@ -106,6 +106,9 @@ type Claim struct {
 	Low  *money.Amount `yaml:"low,omitempty"`
 	High *money.Amount `yaml:"high,omitempty"`
 	Unit string        `yaml:"unit,omitempty"` // "USD", "EUR", "chips", "years", "GW", ...
+	// Also is the same figure in other currencies, as the source gives it: it is
+	// never computed, and converts nothing.
+	Also []Figure `yaml:"also,omitempty"`
 	// AsOf is the date that the claim speaks of, as precisely as known ("2025-11", "until the 2030s").
 	AsOf string `yaml:"as_of,omitempty"`
 	// Known is the day on which it became known.
@@ -116,6 +119,13 @@ type Claim struct {
 	Contains   []ClaimID `yaml:"contains,omitempty"`
 	Systems    []string  `yaml:"systems,omitempty"` // ids of the story's cards, S01 to S40
 	Review     string    `yaml:"review,omitempty"`  // what is open about it
+}
+
+// Figure is a claim's figure in one more unit; its bound is the claim's.
+type Figure struct {
+	Low  *money.Amount `yaml:"low,omitempty"`
+	High *money.Amount `yaml:"high,omitempty"`
+	Unit string        `yaml:"unit"`
 }
 
 // Source is where a claim was read.

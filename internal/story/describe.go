@@ -49,7 +49,7 @@ func describe(a *alliance.Alliance, id string, k *knowledge) *description {
 		d.deal(deal, k)
 	}
 	if c := a.Contract(alliance.ContractID(id)); c != nil {
-		d.contract(c, a.Currency)
+		d.contract(c, a.CurrencyOf(c))
 	}
 	if c := a.Channel(alliance.ChannelID(id)); c != nil {
 		d.channel(c)

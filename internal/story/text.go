@@ -90,8 +90,21 @@ func (c *Claim) write(b *strings.Builder) {
 	wrap(b, "  claim   ", text)
 }
 
-// figure renders a claim's figure with its bound, and "" when it has none.
+// figure renders a claim's figure with its bound, as its source gives it in
+// each currency, and "" when it has none.
 func figure(c *alliance.Claim) string {
+	text := bounded(c)
+	for i := range c.Also {
+		f := &c.Also[i]
+		text += "; the source gives it also as " + bounded(&alliance.Claim{Bound: c.Bound, Low: f.Low, High: f.High, Unit: f.Unit})
+	}
+	if len(c.Also) > 0 {
+		text += ", as quoted " + c.AsOf + ", not converted here"
+	}
+	return text
+}
+
+func bounded(c *alliance.Claim) string {
 	switch {
 	case c.Bound == "range" && c.Low != nil && c.High != nil:
 		return fmt.Sprintf("%s to %s %s", number(*c.Low), number(*c.High), c.Unit)

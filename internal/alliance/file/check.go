@@ -209,6 +209,7 @@ func (c *checker) claimLinks(id string, of func(*alliance.Claim) []alliance.Clai
 
 // figure checks that a claim's bound, figures and unit go together.
 func (c *checker) figure(l *alliance.Claim) {
+	c.also(l)
 	low, high := c.has(l, "low"), c.has(l, "high")
 	complain := func(field, problem, remedy string) {
 		c.log.add(c.at(l, field), fmt.Sprintf("claim %s: %s", l.ID, problem), remedy)

@@ -32,3 +32,24 @@ func (c *checker) currencyOf(p *alliance.Price) {
 		c.log.add(c.at(p, "currency"), fmt.Sprintf("price %s is in %s, but the contract of pool %s bills in %s", p.ID, p.Currency, first, of), fmt.Sprintf("currency: %s, or currency: %s at the contract", of, p.Currency))
 	}
 }
+
+// also checks that a figure which its source gives in other currencies is one
+// of money, has the same ends in each, and stands once in each.
+func (c *checker) also(l *alliance.Claim) {
+	seen := map[string]bool{l.Unit: true}
+	for i := range l.Also {
+		f := &l.Also[i]
+		complain := func(field, problem, remedy string) {
+			c.log.add(c.at(f, field), fmt.Sprintf("claim %s: %s", l.ID, problem), remedy)
+		}
+		switch {
+		case !money.Currency(l.Unit).Known():
+			complain("unit", "only a figure of money is given in another currency", "unit: USD, EUR or another currency at the claim, or no also")
+		case seen[f.Unit]:
+			complain("unit", fmt.Sprintf("the figure stands twice in %s", f.Unit), "once in each currency")
+		case (f.Low != nil) != (l.Low != nil) || (f.High != nil) != (l.High != nil):
+			complain("unit", fmt.Sprintf("the figure in %s has other ends than the one in %s", f.Unit, l.Unit), "low and high where the claim has them")
+		}
+		seen[f.Unit] = true
+	}
+}

@@ -50,6 +50,7 @@ func rules() map[string]rule {
 		"Claim.low":        {negative: true},
 		"Claim.high":       {negative: true},
 		"Claim.supersedes": opt(claim), "Claim.conflicts": opt(claim), "Claim.contains": opt(claim),
+		"Figure.low": {negative: true}, "Figure.high": {negative: true}, "Figure.unit": {required: true, form: currencyForm()},
 		"Claim.systems": {form: systemForm()},
 		"Source.kind":   oneOf("filing", "company", "press_named", "press_anonymous", "analyst", "estimate", "own_records"),
 		"Source.grade":  oneOf("A", "B", "C", "D"),
