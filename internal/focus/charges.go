@@ -47,9 +47,10 @@ type charge struct {
 	from, until time.Time
 	terms       *alliance.Alliance
 	contract    *alliance.Contract
-	group       *group    // of a usage charge with tokens, else nil
-	booked      time.Time // begin of the month that a correction is booked in; zero: that of from
-	credit      bool      // of a prepaid credit
+	group       *group       // of a usage charge with tokens, else nil
+	booked      time.Time    // begin of the month that a correction is booked in; zero: that of from
+	credit      bool         // of a prepaid credit
+	asset       ledger.Asset // of an entry that no request is behind; empty: the contract's
 	billed      money.Amount
 	effective   money.Amount
 	status      string // Used or Unused, of a charge under a fixed fee
@@ -245,7 +246,7 @@ func (b *Books) posted(latest *alliance.Alliance, w Window, list *[]charge, uses
 	bought := map[string]bool{}
 	for i := range b.others {
 		e := &b.others[i]
-		c := charge{category: adjustment, from: monthStart(e.Period), terms: latest, contract: latest.Contract(alliance.ContractID(e.Contract))}
+		c := charge{category: adjustment, from: monthStart(e.Period), terms: latest, asset: e.Asset, contract: latest.Contract(alliance.ContractID(e.Contract))}
 		if m := e.Corrects(); m != 0 {
 			c.from, c.booked = monthStart(m), c.from
 		}

@@ -308,6 +308,9 @@ func (v *invoiced) write(w *writer, a *alliance.Alliance, from time.Time) error 
 		grain["x_Place"], grain["x_Difference"] = place, ledger.DifferenceKind(e)
 	} else if price, place, ok := strings.Cut(e.Price, ","); ok {
 		what := "x_Pool"
+		if place == string(e.Asset) {
+			what = "x_Currency" // accrued by the position in it, not by pool
+		}
 		if strings.Contains(place, ",") { // of what goes beyond a commitment
 			what = "x_Commitment"
 		}

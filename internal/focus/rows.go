@@ -83,7 +83,12 @@ func (c *charge) money(w *writer) {
 func (c *charge) adjusts() bool { return c.category == adjustment || c.category == creditCharge }
 
 // currency is that of the contract: what its provider prices and bills in.
-func (c *charge) currency() string { return string(c.terms.CurrencyOf(c.contract)) }
+func (c *charge) currency() string {
+	if c.asset != "" {
+		return string(c.asset)
+	}
+	return string(c.terms.CurrencyOf(c.contract))
+}
 
 // booking is the cost of a charge as the books have it as expense: in the
 // alliance's currency, at the rates of the days of its requests.

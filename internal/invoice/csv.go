@@ -16,7 +16,7 @@ import (
 // columns are the names that are read or known to say nothing of money.
 var columns = [...]string{
 	"attempt_id", "request_id", "pool", "model", "uncached_input", "cache_read", "cache_write", "output", "reasoning",
-	"tier", "status", "at", "day", "period", "amount", "kind", "contract", "text",
+	"tier", "status", "at", "day", "period", "amount", "kind", "contract", "text", "currency",
 }
 
 // The layouts of a Line's Period.
@@ -48,6 +48,9 @@ func parseCSV(t *table) (*Invoice, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", t.number, err)
 		}
+		if err := v.states(t.cell("currency")); err != nil {
+			return nil, fmt.Errorf("line %d: %w", t.number, err)
+		}
 		if l.Number = t.number; len(v.Lines) >= MaxLines {
 			return nil, fmt.Errorf("it has more than %d lines: split it", MaxLines)
 		}
@@ -57,6 +60,19 @@ func parseCSV(t *table) (*Invoice, error) {
 		v.Rows++
 		v.Lines = append(v.Lines, l)
 	}
+}
+
+// states takes the currency that a line states: all have the same, or none.
+func (v *Invoice) states(text string) error {
+	c := money.Currency(text)
+	switch {
+	case text != "" && !c.Known():
+		return fmt.Errorf("currency is %q: write an ISO 4217 code such as USD or EUR", text)
+	case v.Rows > 0 && c != v.Currency:
+		return fmt.Errorf("currency is %q, and %q before: an invoice has one currency, in every line", text, v.Currency)
+	}
+	v.Currency = money.Currency(strings.Clone(text))
+	return nil
 }
 
 func csvLine(t *table) (l Line, err error) {

@@ -44,6 +44,9 @@ func TestParse_RefusesWithThePlace(t *testing.T) {
 		{"no place", "attempt_id,model\n,m\n", "neither an attempt"},
 		{"a credit that charges", "model,amount,kind\nm,1,credit\n", "below zero"},
 		{"another kind", "attempt_id,model,kind\na,m,gift\n", "gift"},
+		{"a currency that is none", "attempt_id,model,currency\na,m,euro\n", "line 2: currency"},
+		{"two currencies", "attempt_id,model,currency\na,m,EUR\nb,m,USD\n", "line 3: currency"},
+		{"a line without the currency", "attempt_id,model,currency\na,m,EUR\nb,m,\n", "line 3: currency"},
 		{"a short line", "attempt_id,model\na\n", "line 2"},
 		{"a long cell", "attempt_id,model\n" + strings.Repeat("a", 300) + ",m\n", "300 bytes"},
 	} {

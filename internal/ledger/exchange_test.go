@@ -249,6 +249,11 @@ func newAbroad(t *testing.T, terms func(string) (*alliance.Alliance, error)) *ab
 // serve posts one request of output tokens on a day.
 func (d *abroadDesk) serve(day string, tokens int64) (outcome uint64) {
 	d.t.Helper()
+	return d.serveOn("p", "c", day, tokens)
+}
+
+func (d *abroadDesk) serveOn(pool, price, day string, tokens int64) (outcome uint64) {
+	d.t.Helper()
 	at, err := time.Parse(time.DateOnly, day)
 	if err != nil {
 		d.t.Fatal(err)
@@ -256,7 +261,7 @@ func (d *abroadDesk) serve(day string, tokens int64) (outcome uint64) {
 	n := uint64(len(d.records))
 	id := record.AttemptID("a" + day)
 	batch := []record.Record{
-		{Kind: record.KindIntent, Intent: &record.Intent{Attempt: id, Terms: "t", Tenant: "x", Plan: "sold", SalePrice: "s", Model: "m", Pool: "p", CostPrice: "c"}},
+		{Kind: record.KindIntent, Intent: &record.Intent{Attempt: id, Terms: "t", Tenant: "x", Plan: "sold", SalePrice: "s", Model: "m", Pool: pool, CostPrice: price}},
 		{Kind: record.KindOutcome, Outcome: &record.Outcome{Attempt: id, Intent: n + 1, Status: record.Served, Usage: usage.Vector{Output: tokens}}},
 		{Kind: record.KindMark, Mark: &record.Mark{}},
 	}

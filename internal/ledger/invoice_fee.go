@@ -21,11 +21,11 @@ type expectedFee struct {
 
 // expectedFees lists what a provider may charge for a month besides tokens. It
 // runs the close's own posting, so the two cannot differ.
-func (b *Book) expectedFees(t *Terms, provider string, month int32) ([]expectedFee, error) {
+func (b *Book) expectedFees(t *Terms, provider string, month int32, asset Asset) ([]expectedFee, error) {
 	var list []expectedFee
 	for i := range t.alliance.Contracts {
 		c := &t.alliance.Contracts[i]
-		if string(c.Provider) != provider || t.own(c) {
+		if string(c.Provider) != provider || t.own(c) || t.moneyOf(c) != asset {
 			continue
 		}
 		p := monthPosting{factPosting: &factPosting{posting: posting{b: b}, fact: &Fact{}}, t: t, month: month, start: monthStart(month), end: monthStart(nextMonth(month))}
@@ -52,7 +52,7 @@ func (b *Book) expectedFees(t *Terms, provider string, month int32) ([]expectedF
 	}
 	for i := range t.alliance.Pools {
 		pool := &t.alliance.Pools[i]
-		if amount, ok := b.billedPools[poolMonth{string(pool.ID), month}]; ok && t.provider(pool) == provider {
+		if amount, ok := b.billedPools[poolMonth{string(pool.ID), month}]; ok && t.provider(pool) == provider && t.moneyOf(t.contracts[pool.Contract]) == asset {
 			list = append(list, expectedFee{pool: string(pool.ID), contract: string(pool.Contract), amount: amount, accrued: true})
 		}
 	}
@@ -64,7 +64,7 @@ func (im *importer) fee(l *invoice.Line) error {
 	place := strconv.Itoa(l.Number)
 	if im.fees == nil {
 		var err error
-		if im.fees, err = im.b.expectedFees(im.terms, im.in.Provider, im.in.Month); err != nil {
+		if im.fees, err = im.b.expectedFees(im.terms, im.in.Provider, im.in.Month, im.provided.asset); err != nil {
 			return err
 		}
 	}

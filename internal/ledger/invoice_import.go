@@ -1,10 +1,10 @@
 package ledger
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/accordo-ai/accordo/internal/contract"
 	"github.com/accordo-ai/accordo/internal/invoice"
@@ -31,7 +31,6 @@ type importer struct {
 	claimed money.Amount // by lines of known attempts
 	apart   money.Amount // of it, in differences
 	settled money.Amount // by fees that agree
-	asset   Asset        // what the provider bills in
 }
 
 // match gathers what agrees, per entry.
@@ -59,9 +58,8 @@ func (p *factPosting) importInvoice(v *InvoiceImported) error {
 	if im.invoice, err = p.invoice(v); err != nil {
 		return err
 	}
-	im.asset = t.billsIn(v.Provider)
-	if c := im.invoice.Currency; c != "" && Asset(c) != im.asset {
-		return refuse("the invoice is in %s, the contracts of %s are in %s: ask for an invoice in the contracts' currency, or correct the contracts", c, v.Provider, im.asset)
+	if im.asset, err = t.currencyOf(v.Provider, im.invoice.Currency); err != nil {
+		return err
 	}
 	if err := im.earlier(); err != nil {
 		return err
@@ -93,20 +91,42 @@ func (im *importer) match() error {
 	return im.missing()
 }
 
-// billsIn is the currency of a provider's contracts; the alliance's where they
-// have several.
-func (t *Terms) billsIn(provider string) (asset Asset) {
+// billsIn lists the currencies of a provider's contracts, in their order; the
+// alliance's where it has none.
+func (t *Terms) billsIn(provider string) (assets []Asset) {
 	for i := range t.alliance.Contracts {
 		c := &t.alliance.Contracts[i]
-		if string(c.Provider) != provider {
-			continue
+		if string(c.Provider) == provider && !slices.Contains(assets, t.moneyOf(c)) {
+			assets = append(assets, t.moneyOf(c))
 		}
-		if asset != "" && asset != t.moneyOf(c) {
-			return Asset(t.alliance.Currency)
-		}
-		asset = t.moneyOf(c)
 	}
-	return cmp.Or(asset, Asset(t.alliance.Currency))
+	if len(assets) == 0 {
+		assets = append(assets, Asset(t.alliance.Currency))
+	}
+	return assets
+}
+
+// currencyOf is what an invoice is in: what it states, which must be that of a
+// contract, else that of the provider's contracts.
+func (t *Terms) currencyOf(provider string, stated money.Currency) (Asset, error) {
+	assets := t.billsIn(provider)
+	switch {
+	case stated == "" && len(assets) == 1:
+		return assets[0], nil
+	case stated == "":
+		return "", refuse("%s has contracts in %s, and the invoice does not say in which it is: write it into the column currency of every line", provider, join(assets))
+	case !slices.Contains(assets, Asset(stated)):
+		return "", refuse("the invoice is in %s, the contracts of %s are in %s: ask for an invoice in the contracts' currency, or correct the contracts", stated, provider, join(assets))
+	}
+	return Asset(stated), nil
+}
+
+func join(assets []Asset) string {
+	texts := make([]string, len(assets))
+	for i, a := range assets {
+		texts[i] = string(a)
+	}
+	return strings.Join(texts, ", ")
 }
 
 func (p *factPosting) headTerms() (*Terms, error) {

@@ -47,7 +47,7 @@ func (a *billed) owed() *rule {
 type charged struct {
 	rule   *rule
 	tokens usage.Vector
-	place  string // pool, or interval of a commitment, that it accrues by
+	place  string // that it accrues by: pool, interval of a commitment, or position in another currency
 }
 
 // bucket names what is rounded together when it becomes payable.
@@ -60,7 +60,7 @@ func (a *billed) parts(tokens, past usage.Vector) (list []charged) {
 	if r == nil {
 		return nil
 	}
-	list = append(list, charged{r, tokens, a.pool})
+	list = append(list, charged{r, tokens, r.key.Debit.Ref()})
 	if b := a.flow.beyond; b != nil && !past.IsZero() {
 		for i := range b.rules {
 			if b.rules[i].key.Credit.Kind() == r.key.Credit.Kind() {
@@ -119,6 +119,7 @@ type provided struct {
 	evidence *Evidence
 	provider string
 	month    int32
+	asset    Asset                     // of its contracts that count: a provider bills each currency by itself
 	listed   map[record.AttemptID]bool // also these, whatever their month
 	before   map[string]bool           // what earlier invoices billed, by billedName
 	grains   []invoice.Grain           // of the groups that are wanted
@@ -170,7 +171,7 @@ func (p *provided) candidate(r *record.Record, flows map[flowKey]*flow) (*billed
 		return nil, err
 	}
 	pool := t.pools[alliance.PoolID(in.Pool)]
-	if pool == nil || t.provider(pool) != p.provider {
+	if pool == nil || t.provider(pool) != p.provider || t.moneyOf(t.contracts[pool.Contract]) != p.asset {
 		return nil, nil
 	}
 	k := flowKey{in.Terms, in.Tenant, in.Plan, in.Channel, in.Model, in.Variant, in.Pool, in.CostPrice, in.SalePrice}
@@ -266,17 +267,18 @@ func (p *provided) writeOff() {
 }
 
 // Bill returns what a provider may bill for a month, by the journal and the
-// terms: what an invoice without an error says.
+// terms: what an invoice without an error says. Of a provider with contracts in
+// several currencies it is the invoice in the first one's.
 func (b *Book) Bill(provider string, month int32, evidence Evidence) (*invoice.Truth, error) {
-	p := provided{b: b, evidence: &evidence, provider: provider, month: month}
-	if err := p.read(); err != nil {
-		return nil, err
-	}
 	t, err := b.Terms(b.head.Terms)
 	if err != nil {
 		return nil, err
 	}
-	v := &invoice.Truth{Provider: provider, Customer: string(t.alliance.Operator), Currency: t.alliance.Currency, Month: month}
+	p := provided{b: b, evidence: &evidence, provider: provider, month: month, asset: t.billsIn(provider)[0]}
+	if err := p.read(); err != nil {
+		return nil, err
+	}
+	v := &invoice.Truth{Provider: provider, Customer: string(t.alliance.Operator), Currency: money.Currency(p.asset), Month: month}
 	if party := t.alliance.Party(alliance.PartyID(provider)); party != nil {
 		v.Name = party.Name
 	}
@@ -298,7 +300,7 @@ func (b *Book) Bill(provider string, month int32, evidence Evidence) (*invoice.T
 		}
 		v.Charges = append(v.Charges, c)
 	}
-	fees, err := b.expectedFees(t, provider, month)
+	fees, err := b.expectedFees(t, provider, month, p.asset)
 	for _, f := range fees {
 		v.Fees = append(v.Fees, invoice.FixedFee{Contract: f.contract, Pool: f.pool, Amount: f.amount, Payable: !f.accrued})
 	}
