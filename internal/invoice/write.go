@@ -39,7 +39,7 @@ type draft struct {
 	rows  int // with the header
 }
 
-var csvNames = [...]string{"attempt_id", "kind", "model", "tier", "period", "uncached_input", "cache_read", "cache_write", "output", "reasoning", "amount", "contract", "pool", "text"}
+var csvNames = [...]string{"attempt_id", "kind", "model", "tier", "period", "uncached_input", "cache_read", "cache_write", "output", "reasoning", "amount", "currency", "contract", "pool", "text"}
 
 // The columns of Cost and Usage that an invoice of tokens needs, besides those
 // that only one version has.
@@ -112,6 +112,7 @@ func (d *draft) row(it *item, m Meter) int {
 		d.set(meterColumns[m], strconv.FormatInt(*count(&it.tokens, m), 10))
 	}
 	d.set("amount", it.amount().String())
+	d.set("currency", string(d.truth.Currency))
 	d.set("contract", it.contract)
 	d.set("pool", it.pool)
 	d.set("text", it.text)

@@ -268,13 +268,35 @@ func (p *provided) writeOff() {
 
 // Bill returns what a provider may bill for a month, by the journal and the
 // terms: what an invoice without an error says. Of a provider with contracts in
-// several currencies it is the invoice in the first one's.
+// several currencies it is the invoice in the first one's; Bills returns all.
 func (b *Book) Bill(provider string, month int32, evidence Evidence) (*invoice.Truth, error) {
 	t, err := b.Terms(b.head.Terms)
 	if err != nil {
 		return nil, err
 	}
-	p := provided{b: b, evidence: &evidence, provider: provider, month: month, asset: t.billsIn(provider)[0]}
+	return b.bill(t, provider, month, t.billsIn(provider)[0], evidence)
+}
+
+// Bills returns what a provider may bill for a month: one invoice for each
+// currency of its contracts, in their order.
+func (b *Book) Bills(provider string, month int32, evidence Evidence) ([]*invoice.Truth, error) {
+	t, err := b.Terms(b.head.Terms)
+	if err != nil {
+		return nil, err
+	}
+	var list []*invoice.Truth
+	for _, asset := range t.billsIn(provider) {
+		v, err := b.bill(t, provider, month, asset, evidence)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+func (b *Book) bill(t *Terms, provider string, month int32, asset Asset, evidence Evidence) (*invoice.Truth, error) {
+	p := provided{b: b, evidence: &evidence, provider: provider, month: month, asset: asset}
 	if err := p.read(); err != nil {
 		return nil, err
 	}
