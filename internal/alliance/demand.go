@@ -107,7 +107,16 @@ type Plan struct {
 	Residency  []Territory `yaml:"residency,omitempty"` // where pools may run; empty: any
 	// LatencyPerSecond is the penalty per second of expected TTFT, in the alliance's currency.
 	LatencyPerSecond money.Amount `yaml:"latency_per_second,omitempty"`
-	Sourced          `yaml:",inline"`
+	// Hedge sends a request to a second pool when the first is silent; nil: never.
+	Hedge   *Hedge `yaml:"hedge,omitempty"`
+	Sourced `yaml:",inline"`
+}
+
+// Hedge says when the same request is sent to a second pool, and what that
+// may cost. Both may be billed.
+type Hedge struct {
+	AfterMS int64        `yaml:"after_ms"` // without a beginning of an answer
+	MaxCost money.Amount `yaml:"max_cost"` // marginal cost of the second attempt, at most
 }
 
 // SalePrice is one version of what the operator is paid.

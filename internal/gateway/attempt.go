@@ -33,6 +33,7 @@ const (
 	reasonNoClient      = "no_client"
 	reasonPanic         = "internal_error"
 	reasonRateLimited   = "rate_limited"
+	reasonHedged        = "hedged"
 )
 
 // attempt is one try at one pool.
@@ -49,6 +50,7 @@ type attempt struct {
 	deltas  int64
 	ended   bool
 	watch   *watch
+	body    [][]byte // to send
 
 	upstreamID, tier, version string
 }
@@ -61,39 +63,65 @@ type verdict struct {
 
 // run journals the intent, calls, relays, and journals the outcome. Whatever
 // happens in between, the outcome is written exactly once.
-func (a *attempt) run() (v verdict) {
+func (a *attempt) run() verdict {
+	defer a.finally()
+	v, ready := a.prepare()
+	if !ready {
+		return v
+	}
+	defer a.watch.stop()
+	if h := a.c.key.plan.Hedge; h != nil {
+		return a.hedged(h)
+	}
+	return a.take(a.send())
+}
+
+// finally writes the outcome when a panic is on its way, or a path forgot: an
+// intent is never left open.
+func (a *attempt) finally() {
+	if !a.ended {
+		a.end(ending{status: record.Suspense, reason: reasonPanic})
+	}
+}
+
+// prepare journals the intent. When the attempt cannot be made it says what
+// the client is told, and ready is false.
+func (a *attempt) prepare() (v verdict, ready bool) {
 	c, g := a.c, a.c.g
 	a.id = record.AttemptID(randomID())
-	defer func() {
-		if !a.ended { // a panic is on its way, or a path forgot: never leave an intent open
-			a.end(ending{status: record.Suspense, reason: reasonPanic})
-		}
-	}()
-	up := a.st.upstreams[a.d.Pool.ID]
-	if up == nil {
+	if a.st.upstreams[a.d.Pool.ID] == nil {
 		a.end(ending{status: record.Unserved, reason: reasonNoClient})
-		return verdict{openai.Server(503, "no_pool", 0, "The chosen pool has no connection. Ask the operator to look at the log."), true}
+		return verdict{openai.Server(503, "no_pool", 0, "The chosen pool has no connection. Ask the operator to look at the log."), true}, false
 	}
 	seq, err := g.journal.Intent(c.r.Context(), a.record())
 	if err != nil {
 		a.ended = true
 		g.observe(g.now(), route.Outcome{Reservation: a.d.Reservation, Pool: a.d.Pool.ID, Failure: route.FailureCancelled})
 		if c.gone() {
-			return verdict{clientLeft(), false}
+			return verdict{clientLeft(), false}, false
 		}
 		g.log.Error("intent not written", "request_id", c.id, "error", err)
-		return verdict{openai.Server(503, "journal_unavailable", 5*time.Second, "The gateway cannot write its journal, and serves nothing that it cannot account for. Try again later; the operator finds the cause in the log and at /readyz."), false}
+		return verdict{openai.Server(503, "journal_unavailable", 5*time.Second, "The gateway cannot write its journal, and serves nothing that it cannot account for. Try again later; the operator finds the cause in the log and at /readyz."), false}, false
 	}
 	a.intent, a.opened, a.sent = seq, true, true
 	a.watch = newWatch(c.r.Context(), a.timeouts(), c.req.Stream)
-	defer a.watch.stop()
+	a.body = c.req.Splice(openai.Edit{Model: upstreamName(a.d), Usage: true, MaxOutput: c.maxOutput, System: c.system})
+	return verdict{}, true
+}
 
+// send calls the provider and waits for the header of its answer. It changes
+// nothing of the call, so that two attempts may be sent at a time.
+func (a *attempt) send() (*http.Response, error) {
+	c := a.c
 	path := "/chat/completions"
 	if c.kind == openai.Embedding {
 		path = "/embeddings"
 	}
-	body := c.req.Splice(openai.Edit{Model: upstreamName(a.d), Usage: true, MaxOutput: c.maxOutput, System: c.system})
-	resp, err := up.Send(a.watch, path, string(a.id), c.id, c.r.Header, body)
+	return a.st.upstreams[a.d.Pool.ID].Send(a.watch, path, string(a.id), c.id, c.r.Header, a.body)
+}
+
+// take hands the answer on, or says what its lack means.
+func (a *attempt) take(resp *http.Response, err error) verdict {
 	if err != nil {
 		return a.noAnswer(err)
 	}
@@ -101,7 +129,7 @@ func (a *attempt) run() (v verdict) {
 	switch {
 	case resp.StatusCode != http.StatusOK:
 		return a.status(resp)
-	case c.req.Stream:
+	case a.c.req.Stream:
 		return a.stream(resp)
 	}
 	return a.plain(resp)
@@ -230,6 +258,8 @@ func (a *attempt) broken(otherwise string) verdict {
 		reason = t.reason
 		e = openai.Server(504, t.reason, time.Second, "The provider did not answer within %s (%s), and no other pool could take over. Try again, or ask for a shorter answer.", t.after, t.reason)
 		retry = t.reason != reasonTotal
+	case errors.Is(cause, errHedged):
+		reason, failure = reasonHedged, route.FailureCancelled
 	case errors.Is(cause, errDraining):
 		reason, failure, retry = reasonDraining, route.FailureCancelled, false
 		e = openai.Server(503, "stopping", 2*time.Second, "The gateway had to stop before the answer was complete. Try again.")

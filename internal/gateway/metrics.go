@@ -21,6 +21,7 @@ type Metrics struct {
 	attempts  *prometheus.CounterVec
 	tokens    *prometheus.CounterVec
 	retries   prometheus.Counter
+	hedges    prometheus.Counter
 	overshoot prometheus.Counter
 	duration  *prometheus.HistogramVec
 	ttft      *prometheus.HistogramVec
@@ -45,8 +46,9 @@ func NewMetrics() *Metrics {
 	}
 	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "accordo_requests_in_flight", Help: "Requests under way."})
 	m.retries = prometheus.NewCounter(prometheus.CounterOpts{Name: "accordo_retries_total", Help: "Attempts after the first of a request."})
+	m.hedges = prometheus.NewCounter(prometheus.CounterOpts{Name: "accordo_hedges_total", Help: "Second attempts sent because the first had not begun to answer."})
 	m.overshoot = prometheus.NewCounter(prometheus.CounterOpts{Name: "accordo_hold_overshoot_total", Help: "Requests that used more than their hold."})
-	m.registry.MustRegister(m.inFlight, m.retries, m.overshoot)
+	m.registry.MustRegister(m.inFlight, m.retries, m.hedges, m.overshoot)
 	m.requests = counter("accordo_requests_total", "Requests of known keys by HTTP status; 499: the client left.", "status", "plan")
 	m.refusals = counter("accordo_refusals_total", "Error objects that the gateway sent, by status and code.", "status", "code")
 	m.attempts = counter("accordo_attempts_total", "Attempts by pool and outcome.", "pool", "outcome")

@@ -72,6 +72,9 @@ func (c *checker) plans() {
 		if p.Wholesale != nil && p.Seller == c.Operator && p.Seller != "" {
 			c.log.add(c.at(p, "wholesale"), fmt.Sprintf("plan %s is sold by the operator, who would pay itself", p.ID), "price: for what the customer pays, or the seller that pays the wholesale fee")
 		}
+		if h := p.Hedge; h != nil && c.has(h, "after_ms") && (h.AfterMS < 1 || h.AfterMS > 600_000) {
+			c.log.add(c.at(h, "after_ms"), fmt.Sprintf("plan %s hedges after %d milliseconds", p.ID, h.AfterMS), "after_ms: 1 to 600_000")
+		}
 		c.subscription(p)
 	}
 }

@@ -126,6 +126,7 @@ func demandRules(territory, name form) map[string]rule {
 		"Rates.input": req, "Rates.output": req,
 		"Plan.id": req, "Plan.name": req, "Plan.seller": ref(party), "Plan.subject": oneOf("key", "end_user"), "Plan.priority": {oneOf: []string{alliance.Critical, alliance.Standard, alliance.Background}},
 		"Plan.models": ref(servable), "Plan.default_output_tokens": req, "Plan.residency": {form: territory}, "Plan.surfaces": {form: name}, "Plan.claim": opt(claim),
+		"Hedge.after_ms": req, "Hedge.max_cost": req,
 		"SubscriptionFee.id": req, "SubscriptionFee.amount": req, "SubscriptionFee.per": oneOf(alliance.PerTenant, alliance.PerKey, alliance.PerEndUser),
 		"IncludedUse.per": oneOf(alliance.PerTenant, alliance.PerKey, alliance.PerEndUser),
 		"SalePrice.id":    req, "SalePrice.input": req, "SalePrice.output": req,
