@@ -14,6 +14,7 @@ type SalesInvoiceQuestion struct {
 	Month    string // YYYY-MM
 	JSON     bool
 	CSV      bool
+	PDF      string // file to write as PDF, or empty
 }
 
 // SalesInvoice writes what a customer owes the operator for a month, line by
@@ -46,6 +47,9 @@ func SalesInvoice(ctx context.Context, w io.Writer, data string, q SalesInvoiceQ
 	}
 	if played != nil {
 		v.Simulated, v.SimulatedSays = true, played.Says
+	}
+	if q.PDF != "" {
+		return writeInvoicePDF(q.PDF, terms.Alliance(), v)
 	}
 	if q.CSV {
 		return settle.WriteSalesInvoiceCSV(w, v)

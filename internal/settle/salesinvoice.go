@@ -131,9 +131,26 @@ func MakeSalesInvoice(ctx context.Context, books Reader, terms TermsFunc, t *led
 		}
 	}
 	out.Simulated = slices.ContainsFunc(a.Pools, func(p alliance.Pool) bool { return p.StandIn != nil })
-	inv := invoicer{ctx: ctx, books: books, cache: ledger.New(terms), out: out, lines: map[lineKey]*SalesInvoiceLine{}}
-	return out, inv.make()
+	for try := 1; ; try++ {
+		before, err := books.Head(ctx)
+		if err != nil {
+			return nil, err
+		}
+		made := *out
+		made.Lines = []SalesInvoiceLine{}
+		inv := invoicer{ctx: ctx, books: books, cache: ledger.New(terms), out: &made, lines: map[lineKey]*SalesInvoiceLine{}}
+		if err = inv.make(); err == nil {
+			return &made, nil
+		}
+		if after, headErr := books.Head(ctx); headErr != nil || after.Batch == before.Batch || try == invoiceTries {
+			return nil, err
+		}
+	}
 }
+
+// invoiceTries is how often an invoice is made again because a batch was
+// posted meanwhile.
+const invoiceTries = 5
 
 // customerOf returns the name of somebody who may owe the operator, and the
 // days after which an invoice is due.
