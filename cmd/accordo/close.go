@@ -25,6 +25,10 @@ type recordCommand struct {
 	PoolBill poolBillCommand `cmd:"" name:"pool-bill" help:"A provider's bill of a pool by the chip-second."`
 	Rate     rateCommand     `cmd:"" help:"A rate of exchange, as quoted on a day."`
 	Delivery deliveryCommand `cmd:"" help:"What of a contract's ramp can really be used from a day on."`
+
+	Marketplace marketplaceCommand `cmd:"" help:"A charge of a provider's marketplace."`
+	TrueUp      trueUpCommand      `cmd:"" name:"true-up" help:"A floor was raised, by the contract's right."`
+	TrueDown    trueDownCommand    `cmd:"" name:"true-down" help:"A floor was cut, by the contract's right."`
 }
 
 type waiverCommand struct {

@@ -21,7 +21,7 @@ func CloseMonth(ctx context.Context, w io.Writer, data, month string, dry, asJSO
 	if err := nothingWaits(ctx, data); err != nil {
 		return err
 	}
-	return RecordEvent(ctx, w, data, ledger.Event{MonthClosed: &ledger.MonthClosed{Month: n}}, dry, asJSON)
+	return RecordEvent(ctx, w, data, ledger.Event{MonthClosed: &ledger.MonthClosed{Month: n, Rules: ledger.CloseRules}}, dry, asJSON)
 }
 
 // nothingWaits refuses a close while nothing serves and outcomes of the last
@@ -83,4 +83,14 @@ func BillPool(ctx context.Context, w io.Writer, data, month string, bill ledger.
 	}
 	bill.Month = n
 	return RecordEvent(ctx, w, data, ledger.Event{PoolBilled: &bill}, dry, asJSON)
+}
+
+// ChargeMarketplace records a charge of a provider's marketplace.
+func ChargeMarketplace(ctx context.Context, w io.Writer, data, month string, charge ledger.MarketplaceCharge, dry, asJSON bool) error {
+	n, err := parseMonth(month)
+	if err != nil {
+		return err
+	}
+	charge.Month = n
+	return RecordEvent(ctx, w, data, ledger.Event{MarketplaceCharge: &charge}, dry, asJSON)
 }

@@ -33,7 +33,7 @@ func (s *simulation) closeMonth(month, next time.Time) error {
 	if err := s.closeHeld(&m, next); err != nil {
 		return err
 	}
-	if _, err := s.record(ledger.Event{MonthClosed: &ledger.MonthClosed{Month: m.Month}}); err != nil {
+	if _, err := s.record(ledger.Event{MonthClosed: &ledger.MonthClosed{Month: m.Month, Rules: ledger.CloseRules}}); err != nil {
 		return err
 	}
 	m.Facts = int(s.settler.Status().Posted.Facts-before) - m.Invoices - m.Differences - m.Suspense

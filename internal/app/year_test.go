@@ -305,7 +305,7 @@ func (y *year) addUp(a *alliance.Alliance, month int32, periods []ledger.PeriodB
 	held := map[ledger.AccountID]money.Amount{}
 	for _, p := range periods {
 		of, _, _ := strings.Cut(p.Account.Ref(), ",")
-		if class, kind := p.Account.Class(), p.Account.Kind(); p.Period <= month && (class == contract.Asset || class == contract.Liability) && kind != "capacity_clearing" && !own[of] {
+		if class, kind := p.Account.Class(), p.Account.Kind(); p.Period <= month && (class == contract.Asset || class == contract.Liability) && kind != "capacity_clearing" && kind != ledger.ExpectedKind && !own[of] {
 			held[p.Account] += p.Amount
 		}
 	}

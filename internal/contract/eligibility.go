@@ -2,6 +2,7 @@ package contract
 
 import (
 	"slices"
+	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/money"
@@ -43,4 +44,40 @@ func portion(a money.Amount, ppm int64) money.Amount {
 		return 0
 	}
 	return money.Amount(q)
+}
+
+// MostCut is how much of an interval's floor may be cut, rounded down.
+func MostCut(c *alliance.Contract, floor money.Amount) money.Amount {
+	if c.TrueDown == nil {
+		return 0
+	}
+	return portion(floor, c.TrueDown.MaxPPM)
+}
+
+// DiscountOf is what the height of an interval's floor takes off what usage
+// retired of it, rounded down once: the highest tier that the floor reaches.
+func DiscountOf(c *alliance.Contract, floor, used money.Amount) (off money.Amount) {
+	if c.TrueUp == nil {
+		return 0
+	}
+	for _, t := range c.TrueUp.Tiers {
+		if floor >= t.Floor {
+			off = portion(used, t.DiscountPPM)
+		}
+	}
+	return off
+}
+
+// Forecast is what is used after some more time at the pace of a burn over
+// another, rounded down.
+func Forecast(used, burnt money.Amount, over, rest time.Duration) money.Amount {
+	seconds, left := int64(over/time.Second), int64(rest/time.Second)
+	if seconds <= 0 || left <= 0 {
+		return used
+	}
+	more, _, ok := money.Product(int64(burnt), left).FloorDiv(seconds)
+	if !ok {
+		return used
+	}
+	return used + money.Amount(more)
 }

@@ -22,6 +22,12 @@ const (
 	AbatedLate   Event = 31 // the same, of a month that is closed
 	UsageBeyond  Event = 41 // a request was served beyond the commitment
 	CommitTurned Event = 42 // a commitment was used up by usage, or came to be open again
+	MarketCharge Event = 43 // the provider's marketplace charged something
+	MarketOpened Event = 44 // what marketplace charges may retire came into the books
+	FloorRaised  Event = 45 // a floor was raised by the right to do so
+	FloorCut     Event = 46 // a floor was cut by the right to do so
+	MissExpected Event = 47 // a month ended in which a floor is likely to be missed
+	TierReached  Event = 48 // a month ended in which a floor earned a discount
 )
 
 // Class is the class of an account.
@@ -97,6 +103,14 @@ var (
 	commitLost  = Account{Memo, "commit_lapsed", OfInterval}
 	commitTurn  = Account{Memo, "commit_turned", OfInterval}
 	overage     = Account{Expense, "overage", OfInterval}
+	commitRaise = Account{Memo, "commit_raised", OfInterval}
+	commitCut   = Account{Memo, "commit_cut", OfInterval}
+	marketplace = Account{Expense, "marketplace", OfContract}
+	marketUsed  = Account{Memo, "marketplace_used", OfInterval}
+	marketOpen  = Account{Memo, "marketplace_open", OfInterval}
+	marketCap   = Account{Memo, "marketplace_cap", OfInterval}
+	expected    = Account{Liability, "expected_shortfall", OfInterval}
+	discount    = Account{Expense, "discount", OfContract}
 	capUsed     = Account{Memo, "capacity_used", OfPool}
 	capOpen     = Account{Memo, "capacity_open", OfPool}
 )
@@ -137,6 +151,7 @@ func Legs(c *alliance.Contract, billing alliance.Billing, ev Event) []Leg {
 		case FloorMissed:
 			return []Leg{{shortfall, payable, AtRest}, {commitLost, commitOpen, AtRest}}
 		}
+		return adjusting(ev)
 	case alliance.PrepaidCredit:
 		switch ev {
 		case Usage:
@@ -169,6 +184,26 @@ func Legs(c *alliance.Contract, billing alliance.Billing, ev Event) []Leg {
 		case AbatedLate:
 			return []Leg{{accrued, compute, AtRest}}
 		}
+	}
+	return nil
+}
+
+// adjusting are the events that change a spend floor, or what retires it,
+// besides usage.
+func adjusting(ev Event) []Leg {
+	switch ev {
+	case MarketCharge:
+		return []Leg{{marketplace, accrued, AtFee}, {commitUsed, commitOpen, AtCommitment}, {marketUsed, marketOpen, AtRest}}
+	case MarketOpened:
+		return []Leg{{marketOpen, marketCap, AtFloor}}
+	case FloorRaised:
+		return []Leg{{commitOpen, commitRaise, AtFloor}}
+	case FloorCut:
+		return []Leg{{commitCut, commitOpen, AtFloor}}
+	case MissExpected:
+		return []Leg{{shortfall, expected, AtRest}}
+	case TierReached:
+		return []Leg{{accrued, discount, AtRest}}
 	}
 	return nil
 }

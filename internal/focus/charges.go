@@ -300,6 +300,12 @@ func (c *charge) entry(e *ledger.Entry) bool {
 			c.late(e)
 		}
 		return true
+	case ledger.Marketplace:
+		c.description = "Marketplace charge under " + c.title()
+		return e.Asset.IsCurrency() && !e.Asset.IsCommitment()
+	case ledger.Discount:
+		c.billed, c.effective, c.description = -e.Amount, -e.Amount, "Discount by the height of the floor of "+c.title()
+		return true
 	case ledger.Surcharge:
 		c.description = fmt.Sprintf("Overage of %s: %d tokens at %s, above the contract's price", c.title(), e.Tokens.Total(), e.Price)
 		return true

@@ -367,7 +367,7 @@ func (b *Books) other(batch *ledger.Batch, i int, fact bool) {
 		if b.suspended++; fact { // a fact closes it
 			b.suspended -= 2
 		}
-	case ledger.Cost, ledger.Fee, ledger.LateDelivery, ledger.Unused, ledger.Shortfall, ledger.Surcharge, ledger.Forfeiture, ledger.Prepayment, ledger.Overage, ledger.Difference:
+	case ledger.Cost, ledger.Fee, ledger.LateDelivery, ledger.Unused, ledger.Shortfall, ledger.Surcharge, ledger.Marketplace, ledger.Discount, ledger.Forfeiture, ledger.Prepayment, ledger.Overage, ledger.Difference:
 		if e.Amount != 0 {
 			b.others = append(b.others, *e)
 		}

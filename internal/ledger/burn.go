@@ -33,18 +33,24 @@ type Burn struct {
 }
 
 // FloorBurn is one interval of a floor: Floor = Used + Open. An Open below
-// zero is spend beyond the floor.
+// zero is spend beyond the floor. Floor is that of the terms with what facts
+// raised and cut.
 type FloorBurn struct {
-	From    alliance.Date `json:"from"`
-	Until   alliance.Date `json:"until"`
-	Floor   money.Amount  `json:"floor"`
-	Used    money.Amount  `json:"used"`
-	Open    money.Amount  `json:"open"`
-	Current bool          `json:"current"` // the interval contains the asked instant
+	From   alliance.Date `json:"from"`
+	Until  alliance.Date `json:"until"`
+	Floor  money.Amount  `json:"floor"`
+	Used   money.Amount  `json:"used"`
+	Open   money.Amount  `json:"open"`
+	Raised money.Amount  `json:"raised,omitempty"`
+	Cut    money.Amount  `json:"cut,omitempty"`
+	// Overage is what usage beyond the floor cost on top of the contract's price.
+	Overage money.Amount `json:"overage,omitempty"`
+	Current bool         `json:"current"` // the interval contains the asked instant
 }
 
-// Spent returns what retired the floor of the contract's interval that
-// contains at, in micro-units: 0 for a contract without a floor then.
+// Spent returns what is not open any more of the floor that the terms state
+// for the contract's interval that contains at, in micro-units: what retired
+// it, more by what a fact cut and less by what one raised it. It is 0 for a contract without a floor then.
 func (b *Book) Spent(t *Terms, id alliance.ContractID, at time.Time) money.Amount {
 	c := t.contracts[id]
 	if c == nil {
@@ -54,7 +60,8 @@ func (b *Book) Spent(t *Terms, id alliance.ContractID, at time.Time) money.Amoun
 	if !ok {
 		return 0
 	}
-	return b.used(t, c, f)
+	raised, cut := b.moved(t, c, &f)
+	return b.used(t, c, f) - raised + cut
 }
 
 func (b *Book) used(t *Terms, c *alliance.Contract, f alliance.Floor) (used money.Amount) {
@@ -78,10 +85,13 @@ func (b *Book) Burns(t *Terms, at time.Time) []Burn {
 		burn := Burn{Contract: c.ID, Title: c.Title, Provider: c.Provider, Shape: c.Shape, Currency: t.alliance.CurrencyOf(c)}
 		for _, f := range c.Floors {
 			used := b.used(t, c, f)
+			raised, cut := b.moved(t, c, &f)
+			v := FloorBurn{From: f.From, Until: f.Until, Floor: f.Amount + raised - cut, Used: used, Open: f.Amount + raised - cut - used, Raised: raised, Cut: cut, Current: f.Holds(at)}
 			for _, leg := range contract.Legs(c, "", contract.UsageBeyond) {
-				burn.Cost += b.Balance(interval(t, leg.Debit, c, f))
+				v.Overage = b.Balance(interval(t, leg.Debit, c, f))
 			}
-			burn.Floors = append(burn.Floors, FloorBurn{From: f.From, Until: f.Until, Floor: f.Amount, Used: used, Open: f.Amount - used, Current: f.Holds(at)})
+			burn.Cost += v.Overage
+			burn.Floors = append(burn.Floors, v)
 		}
 		for j := range t.alliance.Pools {
 			if p := &t.alliance.Pools[j]; p.Contract == c.ID {

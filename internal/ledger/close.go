@@ -15,7 +15,14 @@ import (
 // changes: what becomes known later is booked in the first open one.
 type MonthClosed struct {
 	Month int32 `json:"month"` // YYYYMM
+	// Rules is the version of the rules that closed it, at most CloseRules: a
+	// later version of the program closes an old month as it was closed.
+	Rules int32 `json:"rules,omitempty"`
 }
+
+// CloseRules is the version of the rules that a close is made by now. Version
+// 1 accrues shortfalls that are likely.
+const CloseRules = 1
 
 func checkMonth(month int32) error {
 	if month < 197001 || month > 999912 || month%100 < 1 || month%100 > 12 {
@@ -24,7 +31,12 @@ func checkMonth(month int32) error {
 	return nil
 }
 
-func (m *MonthClosed) check() error { return checkMonth(m.Month) }
+func (m *MonthClosed) check() error {
+	if m.Rules < 0 || m.Rules > CloseRules {
+		return refuse("the month was closed by the rules %d, this version knows %d", m.Rules, CloseRules)
+	}
+	return checkMonth(m.Month)
+}
 
 // monthStart is the first instant of a month.
 func monthStart(month int32) time.Time {
@@ -129,12 +141,16 @@ func (p *factPosting) closeMonth(m *MonthClosed) error {
 			}
 		}
 		mp.expire(c)
+		mp.discounts(c)
 		if err := mp.share(c, due); err != nil {
 			return err
 		}
 		for j := range c.Floors {
 			mp.credit(c, &c.Floors[j])
 		}
+	}
+	if m.Rules >= 1 {
+		mp.expect()
 	}
 	mp.unused(fees)
 	return mp.revalue()

@@ -41,6 +41,11 @@ const (
 	LateDelivery Kind = 30 // what late delivery takes off a fixed fee
 	Surcharge    Kind = 40 // what usage beyond a commitment costs on top of the contract's price
 	Turn         Kind = 41 // the request by which a commitment was used up, or came to be open again
+	Marketplace  Kind = 42 // a charge of the provider's marketplace, and what it retires of a floor
+	Expected     Kind = 43 // a shortfall that is likely, accrued at a close and taken back at the next
+	TrueUp       Kind = 44 // what a floor was raised by
+	TrueDown     Kind = 45 // what a floor was cut by
+	Discount     Kind = 46 // what a floor's height took off a month's usage
 
 	Converted   Kind = 50 // a cost owed in another currency, in the alliance's
 	Revaluation Kind = 51 // debts in another currency at the rate of a month's end
@@ -56,7 +61,7 @@ const (
 var kindNames = [...]string{
 	"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening", "invoice", "difference", "fee", "unused", "shortfall", "lapse", "rollover", "forfeiture", "prepayment", "overage", "share",
 	LateDelivery: "late_delivery",
-	Surcharge:    "surcharge", Turn: "turn",
+	Surcharge:    "surcharge", Turn: "turn", Marketplace: "marketplace", Expected: "expected", TrueUp: "true_up", TrueDown: "true_down", Discount: "discount",
 	Converted: "converted", Revaluation: "revaluation",
 	Subscriber: "subscriber", Grant: "grant", Included: "included", Subscription: "subscription", Commission: "commission",
 }

@@ -24,14 +24,17 @@ type Fact struct {
 
 // Event is what a fact says: exactly one field is set.
 type Event struct {
-	SuspenseClosed   *SuspenseClosed   `json:"suspense_closed,omitempty"`
-	InvoiceImported  *InvoiceImported  `json:"invoice_imported,omitempty"`
-	DifferenceClosed *DifferenceClosed `json:"difference_closed,omitempty"`
-	PoolBilled       *PoolBilled       `json:"pool_billed,omitempty"`
-	ShortfallWaived  *ShortfallWaived  `json:"shortfall_waived,omitempty"`
-	MonthClosed      *MonthClosed      `json:"month_closed,omitempty"`
-	ExchangeRate     *exchange.Quote   `json:"exchange_rate,omitempty"`
-	Delivered        *Delivered        `json:"delivered,omitempty"`
+	SuspenseClosed    *SuspenseClosed    `json:"suspense_closed,omitempty"`
+	InvoiceImported   *InvoiceImported   `json:"invoice_imported,omitempty"`
+	DifferenceClosed  *DifferenceClosed  `json:"difference_closed,omitempty"`
+	PoolBilled        *PoolBilled        `json:"pool_billed,omitempty"`
+	ShortfallWaived   *ShortfallWaived   `json:"shortfall_waived,omitempty"`
+	MonthClosed       *MonthClosed       `json:"month_closed,omitempty"`
+	ExchangeRate      *exchange.Quote    `json:"exchange_rate,omitempty"`
+	Delivered         *Delivered         `json:"delivered,omitempty"`
+	MarketplaceCharge *MarketplaceCharge `json:"marketplace_charge,omitempty"`
+	TrueUp            *FloorChange       `json:"true_up,omitempty"`
+	TrueDown          *FloorChange       `json:"true_down,omitempty"`
 }
 
 // The ways in which suspense is closed.
@@ -98,6 +101,14 @@ func (e *Event) Check() error {
 	}
 	if e.Delivered != nil {
 		set, err = set+1, e.Delivered.check()
+	}
+	if e.MarketplaceCharge != nil {
+		set, err = set+1, e.MarketplaceCharge.check()
+	}
+	for _, change := range [...]*FloorChange{e.TrueUp, e.TrueDown} {
+		if change != nil {
+			set, err = set+1, change.check()
+		}
 	}
 	if set != 1 {
 		return refuse("a fact says one thing")

@@ -140,7 +140,7 @@ func (p *posting) room(b *beyond) money.Wide {
 			used = used.Add(s.numerator)
 		}
 	}
-	return money.Product(int64(b.floor+p.b.adjusted(b.used.Ref())), rating.Divisor).Add(used.Neg())
+	return money.Product(int64(b.floor+p.b.adjusted(b.used)), rating.Divisor).Add(used.Neg())
 }
 
 // exactly is a balance of use with the remainders of its prices.
@@ -153,9 +153,6 @@ func (b *Book) exactly(a AccountID) money.Wide {
 	}
 	return n
 }
-
-// adjusted is what facts have changed of the commitment of an interval.
-func (b *Book) adjusted(string) money.Amount { return 0 }
 
 // turned keeps where commitments were used up, in the order of the journal:
 // entries of one batch stand in that of their keys.

@@ -136,6 +136,12 @@ func (p *factPosting) event() error {
 		return p.waive(ev.ShortfallWaived)
 	case ev.MonthClosed != nil:
 		return p.closeMonth(ev.MonthClosed)
+	case ev.MarketplaceCharge != nil:
+		return p.marketplace(ev.MarketplaceCharge)
+	case ev.TrueUp != nil:
+		return p.trueUp(ev.TrueUp)
+	case ev.TrueDown != nil:
+		return p.trueDown(ev.TrueDown)
 	case ev.ExchangeRate != nil:
 		return p.quote(ev.ExchangeRate)
 	case ev.Delivered != nil:

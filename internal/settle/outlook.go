@@ -50,6 +50,9 @@ type IntervalOutlook struct {
 	High         money.Amount `json:"high"`
 	LostForecast money.Amount `json:"lost_forecast"` // shortfall or forfeiture at Forecast
 	LostMost     money.Amount `json:"lost_most"`     // at Low
+	// LostAccrued is what the last close accrued of the shortfall that was
+	// likely then.
+	LostAccrued money.Amount `json:"lost_accrued,omitempty"`
 }
 
 // NextDate is a day on which something about a contract is decided.
@@ -81,8 +84,7 @@ func MakeOutlook(ctx context.Context, books Reader, t *ledger.Terms, id string, 
 		return nil, err
 	}
 	if f, ok := contract.FloorAt(c, at); ok && contract.HasFloor(c.Shape) {
-		used := ledger.NewAccount(string(a.Operator), contract.Memo, "commit_used", id, f.From.String())
-		v, err := burnDown(ctx, books, used, &f, at)
+		v, err := interval(ctx, books, a, c, f, at)
 		if err != nil {
 			return nil, err
 		}
@@ -138,6 +140,44 @@ func step(s *alliance.RampStep) string {
 	return fmt.Sprintf("%d chips", s.Chips)
 }
 
+// interval reads how an interval's floor stands, with what facts changed of it.
+func interval(ctx context.Context, books Reader, a *alliance.Alliance, c *alliance.Contract, f alliance.Floor, at time.Time) (*IntervalOutlook, error) {
+	account := func(of contract.Account) ledger.AccountID {
+		return ledger.NewAccount(string(a.Operator), of.Class, of.Kind, string(c.ID), f.From.String())
+	}
+	var accrued money.Amount
+	read := func(of contract.Account, to *money.Amount) error {
+		n, err := books.BalanceAt(ctx, account(of), at.UnixNano())
+		*to -= n
+		return err
+	}
+	for _, leg := range contract.Legs(c, "", contract.FloorRaised) {
+		if err := read(leg.Credit, &f.Amount); err != nil {
+			return nil, err
+		}
+	}
+	for _, leg := range contract.Legs(c, "", contract.FloorCut) {
+		if err := read(leg.Debit, &f.Amount); err != nil {
+			return nil, err
+		}
+	}
+	for _, leg := range contract.Legs(c, "", contract.MissExpected) {
+		if err := read(leg.Credit, &accrued); err != nil {
+			return nil, err
+		}
+	}
+	for _, leg := range contract.Legs(c, "", contract.Usage) {
+		if leg.Basis == contract.AtCommitment {
+			v, err := burnDown(ctx, books, account(leg.Debit), &f, at)
+			if err == nil {
+				v.LostAccrued = accrued
+			}
+			return v, err
+		}
+	}
+	return nil, fmt.Errorf("contract %s has a floor that nothing retires", c.ID)
+}
+
 // burnDown reads the use of an interval at the instant and at those from
 // which the pace is taken.
 func burnDown(ctx context.Context, books Reader, used ledger.AccountID, f *alliance.Floor, at time.Time) (*IntervalOutlook, error) {
@@ -146,8 +186,8 @@ func burnDown(ctx context.Context, books Reader, used ledger.AccountID, f *allia
 		return nil, err
 	}
 	v := &IntervalOutlook{From: f.From, Until: f.Until, Promised: f.Amount, Used: now, Open: f.Amount - now}
-	rest := int64(f.Until.Sub(at) / time.Second)
-	v.Low, v.High = reach(now, now, at.Sub(f.From.Time), rest), 0
+	rest := f.Until.Sub(at)
+	v.Low, v.High = contract.Forecast(now, now, at.Sub(f.From.Time), rest), 0
 	v.Forecast, v.High = v.Low, v.Low
 	for i, back := range paces {
 		from := at.Add(-back)
@@ -158,27 +198,13 @@ func burnDown(ctx context.Context, books Reader, used ledger.AccountID, f *allia
 		if err != nil {
 			return nil, err
 		}
-		end := reach(now, now-then, back, rest)
+		end := contract.Forecast(now, now-then, back, rest)
 		if v.Low, v.High = min(v.Low, end), max(v.High, end); i == 0 {
 			v.Forecast = end
 		}
 	}
 	v.LostForecast, v.LostMost = contract.Shortfall(f.Amount, v.Forecast), contract.Shortfall(f.Amount, v.Low)
 	return v, nil
-}
-
-// reach is what is used after rest more seconds, at the pace of a burn over
-// some time: rounded down.
-func reach(used, burnt money.Amount, over time.Duration, rest int64) money.Amount {
-	seconds := int64(over / time.Second)
-	if seconds <= 0 || rest <= 0 {
-		return used
-	}
-	more, _, ok := money.Product(int64(burnt), rest).FloorDiv(seconds)
-	if !ok {
-		return used
-	}
-	return used + money.Amount(more)
 }
 
 // credits lists what rolled over and when it is forfeited.
@@ -214,6 +240,9 @@ func WriteOutlook(w io.Writer, o *Outlook) error {
 			line("open", v.Open)
 			line("forecast of its end", fmt.Sprintf("%s (%s to %s, by the pace of 7 days, 28 days and the interval)", v.Forecast, v.Low, v.High))
 			line("lost at its end", fmt.Sprintf("%s, at most %s", v.LostForecast, v.LostMost))
+			if v.LostAccrued != 0 {
+				line("of it accrued by the last close", v.LostAccrued)
+			}
 		}
 		if o.FeesSinceStart > 0 {
 			line("fees accrued since the first month in the books", o.FeesAccrued)

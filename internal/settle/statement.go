@@ -167,7 +167,7 @@ func (s *Statement) total() {
 // else, and not for the operator's own results.
 func between(a ledger.AccountID) bool {
 	c := a.Class()
-	return (c == contract.Asset || c == contract.Liability) && a.Kind() != "capacity_clearing"
+	return (c == contract.Asset || c == contract.Liability) && a.Kind() != "capacity_clearing" && a.Kind() != ledger.ExpectedKind
 }
 
 func firstRef(a ledger.AccountID) string {
