@@ -26,6 +26,7 @@ type options struct {
 	batches  []int
 	rounds   int
 	tenants  int
+	ways     int
 	dir      string
 	keep     bool
 	reuse    bool
@@ -66,6 +67,7 @@ func parse(args []string) (*options, error) {
 	batches := f.String("batches", "200,1000,4096", "outcomes in a batch")
 	f.IntVar(&o.rounds, "rounds", 3, "rounds of post; of query, how often each question is asked is 20 times this")
 	f.IntVar(&o.tenants, "tenants", 50, "customers of the traffic")
+	f.IntVar(&o.ways, "ways", 0, "pairs of pool and model that serve; 0: all of the example's")
 	f.StringVar(&o.dir, "dir", "", "where to write; empty: the system's temporary directory")
 	f.BoolVar(&o.keep, "keep", false, "leave the books of query in -dir")
 	f.BoolVar(&o.reuse, "reuse", false, "ask the books that -keep left in -dir")

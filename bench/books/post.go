@@ -80,7 +80,7 @@ func postRound(ctx context.Context, o *options, a *alliance.Alliance, size int, 
 		return p, err
 	}
 	defer os.RemoveAll(dir)
-	tr, err := newTraffic(dir, a, o.tenants, time.Second)
+	tr, err := newTraffic(dir, a, o.tenants, o.ways, time.Second)
 	if err != nil {
 		return p, err
 	}

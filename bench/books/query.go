@@ -111,7 +111,7 @@ func query(ctx context.Context, w io.Writer, o *options, a *alliance.Alliance) e
 	}
 	slices.Sort(o.sizes)
 	step := time.Duration(o.days) * 24 * time.Hour / time.Duration(o.sizes[len(o.sizes)-1])
-	tr, err := newTraffic(dir, a, o.tenants, step)
+	tr, err := newTraffic(dir, a, o.tenants, o.ways, step)
 	if err != nil {
 		return err
 	}

@@ -49,8 +49,9 @@ type traffic struct {
 	made    int
 }
 
-// newTraffic opens a journal in dir for traffic whose attempts are step apart.
-func newTraffic(dir string, a *alliance.Alliance, tenants int, step time.Duration) (*traffic, error) {
+// newTraffic opens a journal in dir for traffic of so many customers over so many
+// of the ways to serve (0: all), whose attempts are step apart.
+func newTraffic(dir string, a *alliance.Alliance, tenants, ways int, step time.Duration) (*traffic, error) {
 	t := &traffic{terms: a.Hash, random: rand.New(rand.NewPCG(1, 2)), tenants: tenants, now: began, step: step}
 	priced := map[string]string{}
 	for i := range a.Prices {
@@ -71,6 +72,13 @@ func newTraffic(dir string, a *alliance.Alliance, tenants int, step time.Duratio
 			m := p.Models[j].Model
 			t.offers = append(t.offers, offer{string(p.ID), string(p.Contract), string(m) + "@" + version[m], priced[string(p.ID)+"/"+string(m)]})
 		}
+	}
+	if ways > 0 && ways < len(t.offers) {
+		every := len(t.offers) / ways
+		for i := range ways {
+			t.offers[i] = t.offers[i*every]
+		}
+		t.offers = t.offers[:ways]
 	}
 	for i := range a.Plans {
 		s := sold{plan: string(a.Plans[i].ID), channel: "openai-api"}
