@@ -137,8 +137,8 @@ type Request struct {
 	Status   string       `json:"status"` // served, unserved, suspense or refused
 	Reason   string       `json:"reason,omitempty"`
 	Tokens   usage.Vector `json:"tokens"`
-	// Cost is the request alone at the pool's price, rounded up; 0 where the
-	// pool's fee is fixed. MarginalNano is what the decision compared, in
+	// Cost is the request alone at the pool's price, rounded up, in the
+	// alliance's currency at the last rate; 0 where the pool's fee is fixed. MarginalNano is what the decision compared, in
 	// nano-units of the currency.
 	Cost         money.Amount  `json:"cost"`
 	MarginalNano int64         `json:"marginal_nano"`

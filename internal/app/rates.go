@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/datadir"
 	"github.com/accordo-ai/accordo/internal/exchange"
 	"github.com/accordo-ai/accordo/internal/ledger"
@@ -28,8 +29,36 @@ func (s *server) learnRates() error {
 	if err != nil {
 		return err
 	}
+	s.rates.Store(rates)
 	s.gateway.WithRouter(func(r *route.Router) { r.SetRates(rates, time.Now()) })
 	return nil
+}
+
+// inOwn is what an amount of a contract's currency is worth in the alliance's
+// at the last rate, rounded up: for pages, never for the books.
+func (s *server) inOwn(id string, amount money.Amount) money.Amount {
+	t := s.terms.Load()
+	own, of := t.Alliance().Currency, t.MoneyOf(alliance.ContractID(id))
+	if own == of {
+		return amount
+	}
+	rate, ok := s.rates.Load().Find(of, own, time.Now().UTC().Format(time.DateOnly), exchange.Always)
+	if !ok {
+		return 0
+	}
+	down, _ := rate.Convert(-amount)
+	return -down
+}
+
+// warnOfRates says which contracts' pools serve nobody for want of a rate.
+func (s *server) warnOfRates(a *alliance.Alliance, now time.Time) {
+	for i := range a.Contracts {
+		c := &a.Contracts[i]
+		of := a.CurrencyOf(c)
+		if _, ok := s.rates.Load().Find(of, a.Currency, now.UTC().Format(time.DateOnly), exchange.Always); !ok && of != a.Currency {
+			s.o.Log.Warn("the pools of a contract serve nobody: no rate of its currency is known; accordo record rate", "contract", c.ID, "currency", of, "in", a.Currency)
+		}
+	}
 }
 
 // QuotedRate is a rate of exchange on the command line, as quoted.

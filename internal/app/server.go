@@ -15,6 +15,7 @@ import (
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/alliance/file"
 	"github.com/accordo-ai/accordo/internal/datadir"
+	"github.com/accordo-ai/accordo/internal/exchange"
 	"github.com/accordo-ai/accordo/internal/gateway"
 	"github.com/accordo-ai/accordo/internal/journal"
 	"github.com/accordo-ai/accordo/internal/ledger"
@@ -46,6 +47,7 @@ type server struct {
 	keys      atomic.Pointer[[]consoleKey]
 	accesses  atomic.Pointer[[]admin.Grant]
 	terms     atomic.Pointer[ledger.Terms]         // with what facts change of them
+	rates     atomic.Pointer[exchange.Table]       // of exchange, as known
 	folding   sync.Mutex                           // for changes of terms, by a reload or a fact
 	filed     *alliance.Alliance                   // the terms as the file states them; guarded by folding
 	changes   int                                  // of contracts by facts that terms has; guarded by folding
@@ -206,7 +208,9 @@ func (s *server) startGateway(a *alliance.Alliance, keys []gateway.Key) error {
 	if err != nil {
 		return err
 	}
+	s.rates.Store(rates)
 	router.SetRates(rates, now)
+	s.warnOfRates(a, now)
 	state, clients, err := s.state(a, keys)
 	if err != nil {
 		return err

@@ -106,6 +106,7 @@ func (s *server) Requests(limit int) []admin.Request {
 	list := make([]admin.Request, len(rows))
 	for i := range rows {
 		list[i] = requestView(&rows[i])
+		list[i].Cost = s.inOwn(rows[i].Contract, rows[i].Cost)
 	}
 	return list
 }

@@ -38,8 +38,8 @@ type Row struct {
 	Outcome   record.Status
 	Reason    string
 	Usage     usage.Vector
-	// Cost is what the tokens cost at the pool's price, rounded up; 0 where
-	// the pool's fee is fixed. Marginal is what the decision compared, in
+	// Cost is what the tokens cost at the pool's price, rounded up, in the
+	// currency of its contract; 0 where the pool's fee is fixed. Marginal is what the decision compared, in
 	// nano-units of the currency.
 	Cost     money.Amount
 	Marginal int64
