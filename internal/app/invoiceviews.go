@@ -9,23 +9,11 @@ import (
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/admin"
+	"github.com/accordo-ai/accordo/internal/invoice"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/settle"
 )
-
-// differenceSays tells what each kind of difference means.
-var differenceSays = map[string]string{
-	ledger.WrongTier:      "billed in another tier than served",
-	ledger.MissingUsage:   "the answer stated no usage, so the books hold it as suspense",
-	ledger.DoubleLine:     "billed before",
-	ledger.LateCredit:     "money back for an earlier month",
-	ledger.Rounding:       "the same tokens, amounts that differ by less than half a hundredth a line",
-	ledger.UnknownAttempt: "the journal has no such attempt",
-	ledger.MissingLine:    "served in the month, and not billed",
-	ledger.UsageDiffers:   "other tokens than the books have",
-	ledger.PriceDiffers:   "the same tokens at another price",
-}
 
 // Invoices lists what was imported, newest first.
 func (s *server) Invoices(ctx context.Context) ([]admin.Invoice, error) {
@@ -115,7 +103,7 @@ func invoiceOf(difference string) string {
 }
 
 // Differences lists the differences of one invoice, or all open ones.
-func (s *server) Differences(ctx context.Context, invoice string) ([]admin.Difference, error) {
+func (s *server) Differences(ctx context.Context, of string) ([]admin.Difference, error) {
 	open, err := s.store.Differences(ctx)
 	if err != nil {
 		return nil, err
@@ -140,10 +128,10 @@ func (s *server) Differences(ctx context.Context, invoice string) ([]admin.Diffe
 			ID: p.Ref, Kind: ledger.DifferenceKind(&p.Entry), Invoice: invoiceOf(p.Ref), Contract: p.Contract, Amount: p.Amount, Currency: p.Asset,
 			Entry: fmt.Sprintf("%d.%d", p.Batch, p.Number), Month: p.Period, Open: true,
 		}
-		v.Says = differenceSays[v.Kind]
+		v.Says = invoice.Explain(v.Kind).Says
 		v.Provider, _, _ = strings.Cut(p.Debit.Ref(), ",")
 		v.Place = placeOf(p.Ref)
-		if p.From == p.Until && p.Contract != "" {
+		if p.First == p.Last && p.Contract != "" {
 			v.Outcome = p.First
 		}
 		if f := imports[v.Invoice]; f != nil {
@@ -154,13 +142,13 @@ func (s *server) Differences(ctx context.Context, invoice string) ([]admin.Diffe
 		}
 		list = append(list, v)
 	}
-	if invoice == "" {
+	if of == "" {
 		for i := range open {
 			add(&open[i])
 		}
 		return list, nil
 	}
-	f := imports[invoice]
+	f := imports[of]
 	if f == nil {
 		return nil, admin.ErrNotFound
 	}
@@ -185,6 +173,9 @@ func placeOf(difference string) string {
 	_, place, _ := strings.Cut(difference, ".")
 	if record, ok := strings.CutPrefix(place, "o"); ok {
 		return "on no line; record " + record + " of the journal"
+	}
+	if grain, first, last, ok := invoice.ParsePlace(place); ok {
+		return fmt.Sprintf("on no line; the %s of the records %d to %d of the journal", grain, first, last)
 	}
 	if _, err := strconv.Atoi(place); err != nil {
 		return "all its lines together"

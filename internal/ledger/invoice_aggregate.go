@@ -15,7 +15,7 @@ import (
 type uneven struct {
 	line    *invoice.Line // nil: no line bills the group
 	list    []*billed     // nil: no attempt stands behind the line
-	held    bool
+	held    []*billed     // suspense that it may bill
 	period  string
 	model   string
 	delta   usage.Vector // invoice less books
@@ -26,15 +26,16 @@ type uneven struct {
 // aggregate matches one line with the attempts of its period, model and tier.
 func (im *importer) aggregate(l *invoice.Line, again bool) error {
 	u := uneven{line: l, period: l.Period, model: l.Model}
-	billedBefore := false
+	var billedBefore []*billed
 	for _, a := range im.groups[groupOf(l.Period, l.Model)] {
 		u.model = a.model()
 		switch {
-		case a.before:
-			billedBefore = billedBefore || tierAgrees(l, a)
-		case again || a.seen:
+		case a.before, again, a.seen:
+			if im.in.ByGroup && tierAgrees(l, a) && (a.before || a.seen) {
+				billedBefore = append(billedBefore, a)
+			}
 		case a.held:
-			u.held = true
+			u.held = append(u.held, a)
 		case tierAgrees(l, a):
 			u.list = append(u.list, a)
 		}
@@ -43,9 +44,9 @@ func (im *importer) aggregate(l *invoice.Line, again bool) error {
 	if len(u.list) == 0 {
 		u.charged = im.unknown(l)
 		switch {
-		case again || billedBefore && !u.held:
-			return im.differ(DoubleLine, place, u.charged, evidenceOf(nil))
-		case u.held && !im.in.ByGroup:
+		case again, len(billedBefore) > 0 && len(u.held) == 0:
+			return im.differ(DoubleLine, place, u.charged, im.groupEvidence(billedBefore))
+		case len(u.held) > 0 && !im.in.ByGroup:
 			return im.differ(MissingUsage, place, u.charged, evidenceOf(nil))
 		}
 		u.delta = l.Tokens
@@ -146,13 +147,16 @@ func (im *importer) unevenAlone(u *uneven) error {
 	place, d := strconv.Itoa(u.line.Number), u.charged-u.booked
 	more := !im.in.ByGroup || u.delta.Total() > 0
 	switch {
-	case len(u.list) == 0 && u.held:
+	case len(u.list) == 0 && len(u.held) == 1:
+		// Nothing else can be meant: accepting the line closes the suspense.
+		return im.differ(MissingUsage, place, d, evidenceOf(u.held[0]))
+	case len(u.list) == 0 && len(u.held) > 1:
 		return im.differ(MissingUsage, place, d, evidenceOf(nil))
 	case len(u.list) == 0:
 		return im.differ(UnknownAttempt, place, d, evidenceOf(nil))
 	}
 	im.apart += d
-	if u.held && more {
+	if len(u.held) > 0 && more {
 		return im.differ(MissingUsage, place, d, im.groupEvidence(u.list))
 	}
 	return im.differ(UsageDiffers, place, d, im.groupEvidence(u.list))
@@ -194,7 +198,7 @@ func (im *importer) missingGroups() error {
 // groupEvidence cites the attempts of a group. It is about no one attempt,
 // unless there is only one.
 func (im *importer) groupEvidence(list []*billed) evidence {
-	ev := evidence{terms: im.terms.Hash}
+	ev := evidenceOf(nil)
 	for i, a := range list {
 		if i == 0 {
 			ev = evidenceOf(a)
@@ -202,7 +206,7 @@ func (im *importer) groupEvidence(list []*billed) evidence {
 		ev.first, ev.last = min(ev.first, a.outcome), max(ev.last, a.outcome)
 		ev.from, ev.until = min(ev.from, a.at), max(ev.until, a.at)
 	}
-	if !im.in.ByGroup {
+	if !im.in.ByGroup && len(list) > 0 {
 		ev.first, ev.last = im.b.head.Last, im.b.head.Last
 		ev.from, ev.until = list[0].at, list[0].at
 	}

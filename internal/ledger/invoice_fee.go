@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"strconv"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -28,14 +29,18 @@ func (b *Book) expectedFees(t *Terms, provider string, month int32, asset Asset)
 		if string(c.Provider) != provider || t.own(c) || t.moneyOf(c) != asset {
 			continue
 		}
-		p := monthPosting{factPosting: &factPosting{posting: posting{b: b}, fact: &Fact{}}, t: t, month: month, start: monthStart(month), end: monthStart(nextMonth(month))}
-		if err := p.fee(c, map[AccountID]money.Amount{}); err != nil {
+		p := (&factPosting{posting: posting{b: b}, fact: &Fact{}}).monthOf(t, month)
+		fees := map[AccountID]money.Amount{}
+		if err := cmp.Or(p.fee(c, fees), p.abate(c, fees)); err != nil {
 			return nil, err
 		}
 		fee := expectedFee{contract: string(c.ID), accrued: true}
 		for i := range p.list {
-			if e := &p.list[i]; e.Kind == Fee && e.Credit.Kind() == "accrued" {
+			switch e := &p.list[i]; {
+			case e.Credit.Kind() == "accrued":
 				fee.amount += floor(e.n, e.Divisor)
+			case e.Debit.Kind() == "accrued": // what late delivery takes off
+				fee.amount -= floor(e.n, e.Divisor)
 			}
 		}
 		if fee.amount != 0 {

@@ -9,10 +9,13 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/invoice"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/store/storetest"
+	"github.com/google/go-cmp/cmp"
 )
 
 // orders are the forms in which invoices with errors are written.
@@ -178,8 +181,8 @@ func TestPlanted_EachKindIsNamedInEachForm(t *testing.T) {
 
 func TestPlanted_ErrorsOfEveryKindAreFoundToTheMicroUnit(t *testing.T) {
 	planted := map[string]int{}
-	for _, order := range orders {
-		t.Run(orderName(order), func(t *testing.T) {
+	for name, forms := range map[string][]invoice.Order{"csv by attempt": orders[:1], "csv aggregate": orders[1:4], "focus": orders[4:]} {
+		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				d := spread(t, 250)
 				provider := rapid.SampledFrom([]string{"aws", "azure", "neo"}).Draw(t, "provider")
@@ -187,7 +190,7 @@ func TestPlanted_ErrorsOfEveryKindAreFoundToTheMicroUnit(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				o := order
+				o := rapid.SampledFrom(forms).Draw(t, "form")
 				o.Seed, o.Plant = rapid.Uint64().Draw(t, "seed"), map[string]int{}
 				for range 4 {
 					o.Plant[rapid.SampledFrom(invoice.Kinds()).Draw(t, "kind")] = rapid.IntRange(1, 2).Draw(t, "errors")
@@ -220,4 +223,93 @@ func TestPlanted_ErrorsOfEveryKindAreFoundToTheMicroUnit(t *testing.T) {
 			t.Errorf("no %s was planted: %v", kind, planted)
 		}
 	}
+}
+
+func TestInvoiceDetail_ThatStatesAnotherTotalIsADifference(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		stated money.Amount // more than the lines come to
+		kind   string
+	}{
+		{"nothing more", 0, ""},
+		{"what FOCUS lets rounding explain", 900_000, ledger.Rounding},
+		{"more than that", 2_500_000, ledger.TotalDiffers},
+		{"less", -2_500_000, ledger.TotalDiffers},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			d := newDesk(t, june(storetest.History(storetest.Random(11), 300)))
+			truth, err := d.book.Bill("azure", 202606, d.evidence())
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan, err := invoice.Write(truth, invoice.Order{Format: invoice.Focus14, Grain: invoice.Monthly})
+			if err != nil {
+				t.Fatal(err)
+			}
+			detail := fmt.Sprintf("InvoiceDetailId,InvoiceId,InvoiceIssuerName,BillingCurrency,ChargeCategory,BilledCost\n1,i,azure,USD,Usage,%s\n2,i,azure,USD,Tax,1.50\n", plan.Total+row.stated)
+			hash := func(text []byte) string {
+				sum := sha256.Sum256(text)
+				d.documents[hex.EncodeToString(sum[:])] = text
+				return hex.EncodeToString(sum[:])
+			}
+			err = d.fact(ledger.Event{InvoiceImported: &ledger.InvoiceImported{
+				Provider: "azure", Month: 202606, Document: hash(plan.Document), Detail: hash([]byte(detail)), Issuer: "azure", ByGroup: true,
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			agreed, found := d.imported()
+			sum := agreed
+			for _, f := range found {
+				sum += f.Amount
+			}
+			if want := plan.Total + row.stated + 1_500_000; sum != want {
+				t.Errorf("payable grew by %s, stated with its tax are %s", sum, want)
+			}
+			kinds := d.kinds()
+			if kinds[ledger.Tax] != 1 || row.kind != "" && kinds[row.kind] != 1 || row.kind != ledger.TotalDiffers && kinds[ledger.TotalDiffers] != 0 {
+				t.Errorf("found %+v", found)
+			}
+			d.closeAll(t, "lab/liability/payable/azure", func() bool { return false })
+		})
+	}
+}
+
+func TestFeeLine_AgreesWithWhatTheCloseAccruesBeforeAndAfterIt(t *testing.T) {
+	for _, closeFirst := range []bool{false, true} {
+		t.Run(fmt.Sprintf("closed first %v", closeFirst), func(t *testing.T) {
+			d := opened(t, []alliance.Contract{rack(alliance.AbatesFees)})
+			d.records, d.documents = []record.Record{{Sequence: 1}, {Sequence: 2}}, map[string][]byte{}
+			steps := []func() error{
+				func() error {
+					return d.importFee("kind,model,contract,amount\nfee,,rack,23.25\nfee,,rack,23.25\nfee,,other,1\n")
+				},
+				func() error { return d.fact(closeMonth(202601)) },
+			}
+			if closeFirst {
+				steps[0], steps[1] = steps[1], steps[0]
+			}
+			for _, f := range append([]func() error{
+				func() error { return d.fact(deliveredBy("rack", "2026-01-01", 6)) }, func() error { return d.fact(deliveredBy("rack", "2026-02-01", 8)) },
+			}, steps...) {
+				if err := f(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := map[string]string{
+				"expense/unused_capacity/rack": "23.25", "liability/payable/neo": "-47.50",
+				"asset/difference/neo,double_line": "23.25", "asset/difference/neo,unknown_charge": "1.00",
+			}
+			if diff := cmp.Diff(want, stands(d.book)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func (d *desk) importFee(text string) error {
+	sum := sha256.Sum256([]byte(text))
+	hash := hex.EncodeToString(sum[:])
+	d.documents[hash] = []byte(text)
+	return d.fact(ledger.Event{InvoiceImported: &ledger.InvoiceImported{Provider: "neo", Month: 202601, Document: hash, ByGroup: true}})
 }
