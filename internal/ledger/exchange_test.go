@@ -501,3 +501,40 @@ func TestFits_RefusesTermsThatWouldStopTheBooks(t *testing.T) {
 		}
 	}
 }
+
+// TestExchange_InvariantsHoldUnderEveryClause lives through months of a floor,
+// a credit and a reservation in EUR with clauses drawn at random, while rates
+// become known, and holds every position to its worth after each close.
+func TestExchange_InvariantsHoldUnderEveryClause(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a := drawnTerms(t)
+		for i := range a.Contracts {
+			if a.Contracts[i].ID != "rack" {
+				a.Contracts[i].Currency = "EUR"
+			}
+		}
+		l := newLife(t, a)
+		l.fact(rate(t, "EUR", "USD", "1.0842", "2025-12-31"))
+		l.begins = func() {
+			text := exchange.Decimal{Digits: rapid.Int64Range(70_000, 140_000).Draw(t, "digits"), Scale: 5}.String()
+			back := time.Duration(rapid.IntRange(0, 20).Draw(t, "days back")) * 24 * time.Hour
+			l.fact(rate(t, "EUR", "USD", text, l.now.Add(-back).Format(time.DateOnly)))
+		}
+		l.live()
+		closed := l.book.Closed()
+		last := time.Date(int(closed/100), time.Month(closed%100)+1, 0, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
+		r, _ := l.book.Rates().Find("EUR", "USD", last, exchange.Always)
+		position, worth := money.Amount(0), money.Amount(0)
+		for account, amount := range months(l.book, closed) {
+			switch account {
+			case "lab/equity/exchange/EUR":
+				position = amount
+			case "lab/equity/exchange/EUR,USD":
+				worth = amount
+			}
+		}
+		if now, _ := r.Convert(position); now+worth != 0 {
+			t.Fatalf("the position %d is worth %d at %s, and the books say %d", position, now, r.ID(), -worth)
+		}
+	})
+}
