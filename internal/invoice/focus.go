@@ -3,7 +3,6 @@ package invoice
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,11 +21,11 @@ const attemptTag = "accordo/attempt"
 
 // lineKey is what the rows of one line have in common.
 type lineKey struct {
-	kind                           LineKind
-	attempt                        record.AttemptID
-	period, model, tier            string
-	contract, pool, text, category string
-	row                            int // of a line that stands alone
+	kind                LineKind
+	attempt             record.AttemptID
+	period, model, tier string
+	contract, pool      string
+	row                 int // of a line that stands alone
 }
 
 // sum is a line under way.
@@ -346,150 +345,4 @@ func (f *focusReader) finish() error {
 		return fmt.Errorf("none of its %d rows is of the issuer %q and the month: check --issuer and --month", f.v.Others, f.o.Issuer)
 	}
 	return nil
-}
-
-// fractions is how many of decimal's rest make a micro-unit.
-const fractions = 1_000_000_000_000
-
-// decimal reads a number exactly, as micro-units rounded down and what is left
-// in 10^-18.
-func decimal(text string) (micro money.Amount, rest int64, err error) {
-	if strings.ContainsAny(text, "eE") {
-		return 0, 0, fmt.Errorf("%q has an exponent, which tools write when they read money as binary fractions: export plain decimals, such as 0.0000012", text)
-	}
-	whole, frac, _ := strings.Cut(text, ".")
-	if len(frac) > 18 {
-		if strings.Trim(frac[18:], "0") != "" {
-			return 0, 0, fmt.Errorf("%q has more than 18 decimals: round it", text)
-		}
-		frac = frac[:18]
-	}
-	head, tail := frac, ""
-	if len(frac) > 6 {
-		head, tail = frac[:6], frac[6:]
-	}
-	if head != "" {
-		whole += "." + head
-	}
-	micro, err = money.Parse(strings.TrimPrefix(whole, "+"))
-	if err != nil {
-		return 0, 0, fmt.Errorf("%q is no decimal number: write it like 12.345678, without signs of currency or thousands", text)
-	}
-	if tail != "" {
-		n, err := strconv.ParseUint(tail+strings.Repeat("0", 12-len(tail)), 10, 64)
-		if err != nil {
-			return 0, 0, fmt.Errorf("%q is no decimal number", text)
-		}
-		if rest = int64(n); rest > 0 && strings.HasPrefix(text, "-") {
-			micro, rest = micro-1, fractions-rest
-		}
-	}
-	return micro, rest, nil
-}
-
-// instantOf reads a time of FOCUS, and what exports write in its place.
-func instantOf(text string) (time.Time, error) {
-	for _, layout := range [...]string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04Z07:00", time.DateOnly} {
-		if at, err := time.Parse(layout, text); err == nil {
-			return at.UTC(), nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%q is no instant: write it like 2026-06-30T05:00:00Z", text)
-}
-
-// objectOf reads the texts of a flat JSON object. A cell that is none says
-// nothing: tags are the customer's.
-func objectOf(text string) map[string]string {
-	if !strings.HasPrefix(text, "{") {
-		return nil
-	}
-	var values map[string]any
-	if json.Unmarshal([]byte(text), &values) != nil {
-		return nil
-	}
-	texts := make(map[string]string, len(values))
-	for k, v := range values {
-		if s, ok := v.(string); ok {
-			texts[k] = s
-		}
-	}
-	return texts
-}
-
-func pick(m map[string]string, names ...string) string {
-	for _, n := range names {
-		if m[n] != "" {
-			return m[n]
-		}
-	}
-	return ""
-}
-
-// detail adds what an Invoice Detail says: the taxes that Cost and Usage
-// leaves out, and what the invoice comes to.
-func (v *Invoice) detail(o Options) error {
-	t, err := newTable(o.Detail)
-	if err != nil {
-		return err
-	}
-	if !t.has("InvoiceDetailId", "InvoiceId", "BilledCost", "ChargeCategory") {
-		return errors.New("it has not the columns InvoiceDetailId, InvoiceId, BilledCost and ChargeCategory")
-	}
-	taxed := slices.ContainsFunc(v.Lines, func(l Line) bool { return l.Kind == Levy })
-	f := focusReader{t: t, o: o, v: &Invoice{Currency: v.Currency}}
-	var stated money.Amount
-	var rest int64
-	for {
-		err := t.next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		ok, err := f.wanted()
-		if err != nil {
-			return fmt.Errorf("line %d: %w", t.number, err)
-		}
-		if !ok || t.cell("InvoiceIssueStatus") == "Voided" {
-			continue
-		}
-		amount, part, err := decimal(t.cell("BilledCost"))
-		if err != nil {
-			return fmt.Errorf("line %d: BilledCost: %w", t.number, err)
-		}
-		if t.cell("ChargeCategory") == "Tax" {
-			if !taxed {
-				v.Lines = append(v.Lines, Line{Kind: Levy, Number: v.Rows + 1 + t.number, Amount: &amount, Text: fmt.Sprintf("Tax, line %d of the Invoice Detail", t.number)})
-			}
-			continue
-		}
-		rest += part
-		stated += amount + money.Amount(rest/fractions)
-		rest %= fractions
-	}
-	v.Stated = &stated
-	return nil
-}
-
-// Sum is what the lines charge that are no taxes, with their Rest.
-func (v *Invoice) Sum() (sum money.Amount) {
-	for i := range v.Lines {
-		if l := &v.Lines[i]; l.Kind != Levy && l.Amount != nil {
-			sum += *l.Amount
-		}
-	}
-	return sum + v.Rest
-}
-
-// TotalTolerance is how far FOCUS lets the rows of an invoice be from what it
-// states, in micro-units: the larger of 100 hundredths and half a hundredth
-// times the root of the rows.
-func TotalTolerance(rows int) money.Amount {
-	const hundredth = money.Micro / 100
-	root := 0
-	for (root+1)*(root+1) <= rows {
-		root++
-	}
-	return max(100*hundredth, money.Amount(root)*hundredth/2)
 }
