@@ -52,6 +52,7 @@ func Clauses(c *alliance.Contract, currency money.Currency) []Clause {
 			most = "until it comes to " + in(*s.Cap) + " in all"
 		}
 		base := map[string]string{alliance.ShareOfSales: "what customers owe", alliance.ShareOfWholesale: "what parties that sell its plans owe", alliance.ShareOfAll: "all that is owed to the operator"}[s.Base]
+		base += map[string]string{alliance.GrossOfCommission: ", before what channels keep", alliance.NetOfCommission: ", less what channels keep"}[s.Of]
 		ends := ""
 		if !s.Until.IsZero() {
 			ends = ", and ends on " + s.Until.String()

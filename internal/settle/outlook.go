@@ -30,6 +30,8 @@ type Outlook struct {
 	FeesSinceStart money.Amount `json:"fees_since_contract_start"`
 	// FeesAbated is what late delivery takes off them.
 	FeesAbated money.Amount `json:"fees_abated,omitempty"`
+	// Share is how a revenue share stands, if there is one.
+	Share *ShareOutlook `json:"revenue_share,omitempty"`
 	// Capacity is what is contracted and can be used by the ramp, if there is one.
 	Capacity *CapacityOutlook `json:"capacity,omitempty"`
 	Dates    []NextDate       `json:"dates"`
@@ -92,6 +94,9 @@ func MakeOutlook(ctx context.Context, books Reader, t *ledger.Terms, id string, 
 		o.Dates = append(o.Dates, NextDate{f.Until, "the interval ends: what is open is lost", max(0, o.Interval.Open)})
 	}
 	if err := o.credits(ctx, books, string(a.Operator), c, at); err != nil {
+		return nil, err
+	}
+	if err := o.share(ctx, books, string(a.Operator), c, at); err != nil {
 		return nil, err
 	}
 	if f, ok := contract.FeeAt(c, at); ok {
@@ -250,6 +255,13 @@ func WriteOutlook(w io.Writer, o *Outlook) error {
 		}
 		if o.FeesAbated > 0 {
 			line("less for late delivery", o.FeesAbated)
+		}
+		if v := o.Share; v != nil {
+			line("revenue share", v.Says)
+			line("shared so far", v.Used)
+			if v.Cap != nil {
+				line("left of its cap", *v.Left)
+			}
 		}
 		if v := o.Capacity; v != nil && v.Usable < v.Contracted {
 			line("delivered", fmt.Sprintf("%d of %d %s", v.Usable, v.Contracted, v.Unit))
