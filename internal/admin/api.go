@@ -67,6 +67,7 @@ func Routes(o Options) []Route {
 	get("invoices", ForBooks, func(r *http.Request) (any, error) { return o.Source.Invoices(r.Context()) })
 	get("invoices/{id}", ForBooks, func(r *http.Request) (any, error) { return o.Source.Differences(r.Context(), r.PathValue("id")) })
 	get("differences", ForBooks, func(r *http.Request) (any, error) { return o.Source.Differences(r.Context(), "") })
+	get("differences/{id}", ForBooks, func(r *http.Request) (any, error) { return o.Source.Evidence(r.Context(), r.PathValue("id")) })
 	get("suspense", ForBooks, func(r *http.Request) (any, error) { return o.Source.Suspense(r.Context(), o.AsOf()) })
 	get("story", ForBooks, func(*http.Request) (any, error) {
 		told, ok := o.Source.Story(o.AsOf())

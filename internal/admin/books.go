@@ -48,6 +48,8 @@ type Books interface {
 	Invoices(ctx context.Context) ([]Invoice, error)
 	// Differences lists the differences of one invoice, or all open ones for "".
 	Differences(ctx context.Context, invoice string) ([]Difference, error)
+	// Evidence says what stands behind a difference on both sides.
+	Evidence(ctx context.Context, difference string) (Evidence, error)
 	// Suspense lists what may be owed and is not proven, oldest first.
 	Suspense(ctx context.Context, now time.Time) ([]Held, error)
 	// Close posts what came of a suspense or a difference. With dry it says what
@@ -299,8 +301,14 @@ type Difference struct {
 	Open     bool         `json:"open"`
 	By       string       `json:"by,omitempty"` // how it was closed, and why
 	Reason   string       `json:"reason,omitempty"`
-	// Of one difference alone: the request that it is about.
-	Request string `json:"request,omitempty"`
+	Remedy   string       `json:"remedy"` // what to do about its kind
+}
+
+// Evidence is what stands behind a difference, in words.
+type Evidence struct {
+	Invoice string `json:"invoice"`           // what the invoice says
+	Books   string `json:"books"`             // what the journal has in its place
+	Request string `json:"request,omitempty"` // of a group, the first
 }
 
 // Held is one attempt whose suspense is open.

@@ -180,6 +180,7 @@ type Contract struct {
 	ShapeSays string   `json:"shape_says"` // what the shape means
 	Schedule  []Step   `json:"schedule,omitempty"`
 	Ramp      []Ramp   `json:"ramp,omitempty"`
+	Delivered []Ramp   `json:"delivered,omitempty"` // what can really be used from a day on, as facts say
 	Pools     []string `json:"pools,omitempty"`
 }
 

@@ -128,7 +128,8 @@ func (s *server) Differences(ctx context.Context, of string) ([]admin.Difference
 			ID: p.Ref, Kind: ledger.DifferenceKind(&p.Entry), Invoice: invoiceOf(p.Ref), Contract: p.Contract, Amount: p.Amount, Currency: p.Asset,
 			Entry: fmt.Sprintf("%d.%d", p.Batch, p.Number), Month: p.Period, Open: true,
 		}
-		v.Says = invoice.Explain(v.Kind).Says
+		explained := invoice.Explain(v.Kind)
+		v.Says, v.Remedy = explained.Says, explained.Remedy
 		v.Provider, _, _ = strings.Cut(p.Debit.Ref(), ",")
 		v.Place = placeOf(p.Ref)
 		if p.First == p.Last && p.Contract != "" {
@@ -181,4 +182,53 @@ func placeOf(difference string) string {
 		return "all its lines together"
 	}
 	return "line " + place
+}
+
+// Evidence says what stands behind a difference on both sides.
+func (s *server) Evidence(ctx context.Context, difference string) (admin.Evidence, error) {
+	facts, err := s.bookedFacts(ctx)
+	if err != nil {
+		return admin.Evidence{}, err
+	}
+	var invoices []*ledger.InvoiceImported
+	var found []settle.Placed
+	for i := range facts {
+		v := facts[i].InvoiceImported
+		if v == nil || v.InvoiceID() != invoiceOf(difference) {
+			continue
+		}
+		invoices = append(invoices, v)
+		posted, err := s.foundBy(ctx, &facts[i])
+		if err != nil {
+			return admin.Evidence{}, err
+		}
+		batch, err := s.store.Batch(ctx, posted.batch)
+		if err != nil {
+			return admin.Evidence{}, err
+		}
+		for n := range batch.Entries {
+			if e := &batch.Entries[n]; e.Kind == ledger.Difference && e.Ref == difference {
+				found = append(found, settle.Placed{Batch: batch.Sequence, Number: n + 1, At: batch.At, Entry: *e})
+			}
+		}
+	}
+	if len(found) == 0 {
+		return admin.Evidence{}, admin.ErrNotFound
+	}
+	list, err := (&books{s.dir, s.store}).explain(found[:1], invoices, map[string]*invoice.Invoice{})
+	if err != nil {
+		return admin.Evidence{}, err
+	}
+	v := admin.Evidence{Invoice: orNothing(list[0].Line.says()), Books: orNothing(list[0].served())}
+	if a := list[0].Attempt; a != nil {
+		v.Request = a.Request
+	}
+	return v, nil
+}
+
+func orNothing(says string) string {
+	if says == "-" {
+		return "nothing"
+	}
+	return says
 }

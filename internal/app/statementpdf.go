@@ -49,7 +49,7 @@ func simulatedMark(simulated bool, says string) string {
 // totalFacts are the sums at the head of a statement, one pair a currency.
 func totalFacts(totals []admin.StatementTotal) (list [][2]string) {
 	for _, t := range totals {
-		list = append(list, [2]string{"Brought forward", t.Opening.String() + " " + string(t.Currency)}, [2]string{"Carried forward", t.Closing.String() + " " + string(t.Currency)})
+		list = append(list, [2]string{"Brought forward", amountIn(t.Opening, t.Currency, "")}, [2]string{"Carried forward", amountIn(t.Closing, t.Currency, "")})
 	}
 	return list
 }
@@ -67,6 +67,7 @@ func statementPaper(s *admin.Statement) *paper.Document {
 	if s.Mirrored {
 		debtor, creditor = creditor, debtor
 	}
+	own := func(account string) string { return strings.TrimPrefix(account, s.Operator+"/") }
 	d := &paper.Document{
 		Title: fmt.Sprintf("Statement of %s with %s, %s", s.Name, s.OperatorName, monthName(s.Month)), Subtitle: stateOf(s.Closed),
 		Mark: simulatedMark(s.Simulated, s.SimulatedSays), Notice: s.Notice, Of: "Books of " + s.OperatorName, Made: madeOf(s.Month),
@@ -76,10 +77,10 @@ func statementPaper(s *admin.Statement) *paper.Document {
 	t := paper.Table{Columns: []paper.Column{{Title: "Account, movement", Share: 22}, {Title: "Against", Share: 34}, {Title: "Contract, price", Share: 22}, {Title: "Tokens", Share: 14, Right: true}, {Title: "Entries", Share: 9, Right: true}, {Title: "Amount", Share: 19, Right: true}}}
 	for i := range s.Accounts {
 		a := &s.Accounts[i]
-		t.Rows = append(t.Rows, paper.Row{Cells: []string{string(a.Account), "brought forward", "", "", "", amountIn(a.Opening, a.Asset, s.Currency)}, Strong: true})
+		t.Rows = append(t.Rows, paper.Row{Cells: []string{own(string(a.Account)), "brought forward", "", "", "", amountIn(a.Opening, a.Asset, s.Currency)}, Strong: true})
 		for j := range a.Movements {
 			m := &a.Movements[j]
-			t.Rows = append(t.Rows, paper.Row{Cells: []string{m.Kind, string(m.Contra), strings.Trim(m.Contract+", "+m.Price, ", "), fmt.Sprint(m.Tokens), fmt.Sprint(m.Entries), amountIn(m.Amount, a.Asset, s.Currency)}})
+			t.Rows = append(t.Rows, paper.Row{Cells: []string{m.Kind, own(string(m.Contra)), strings.Trim(m.Contract+", "+m.Price, ", "), thousands(fmt.Sprint(m.Tokens)), fmt.Sprint(m.Entries), amountIn(m.Amount, a.Asset, s.Currency)}})
 		}
 		t.Rows = append(t.Rows, paper.Row{Cells: []string{"", "carried forward", "", "", "", amountIn(a.Closing, a.Asset, s.Currency)}, Strong: true})
 	}
@@ -87,12 +88,26 @@ func statementPaper(s *admin.Statement) *paper.Document {
 	return d
 }
 
-// amountIn renders an amount, with its currency where that is not the statement's.
+// amountIn renders an amount with all six decimals, so that points stand below
+// one another, and with its currency where that is not the statement's.
 func amountIn(a money.Amount, asset ledger.Asset, currency string) string {
-	if string(asset) == currency {
-		return a.String()
+	sign, digits := "", fmt.Sprintf("%07d", uint64(max(a, -a)))
+	if a < 0 {
+		sign = "-"
 	}
-	return a.String() + " " + string(asset)
+	text := sign + thousands(digits[:len(digits)-6]) + "." + digits[len(digits)-6:]
+	if string(asset) == currency {
+		return text
+	}
+	return text + " " + string(asset)
+}
+
+// thousands puts commas between the thousands of digits.
+func thousands(digits string) string {
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
 }
 
 // partnerPaper sets a statement as its party sees it.
@@ -108,7 +123,7 @@ func partnerPaper(s admin.PartnerStatement) *paper.Document {
 		t.Rows = append(t.Rows, paper.Row{Cells: []string{a.What + ", " + a.For, "brought forward", "", "", amountIn(a.Opening, a.Asset, s.Currency)}, Strong: true})
 		for j := range a.Movements {
 			m := &a.Movements[j]
-			t.Rows = append(t.Rows, paper.Row{Cells: []string{m.Kind, m.Contract, fmt.Sprint(m.Tokens), fmt.Sprint(m.Entries), amountIn(m.Amount, a.Asset, s.Currency)}})
+			t.Rows = append(t.Rows, paper.Row{Cells: []string{m.Kind, m.Contract, thousands(fmt.Sprint(m.Tokens)), fmt.Sprint(m.Entries), amountIn(m.Amount, a.Asset, s.Currency)}})
 		}
 		t.Rows = append(t.Rows, paper.Row{Cells: []string{"", "carried forward", "", "", amountIn(a.Closing, a.Asset, s.Currency)}, Strong: true})
 	}

@@ -194,6 +194,9 @@ func addSchedule(v *admin.Contract, c *alliance.Contract) {
 	for _, f := range c.Fees {
 		v.Schedule = append(v.Schedule, admin.Step{From: f.From, Until: f.Until, Amount: f.Amount, Fee: true, Claims: texts(f.Claim), Assumption: f.Assumption})
 	}
+	for _, d := range c.Delivered {
+		v.Delivered = append(v.Delivered, admin.Ramp{From: d.From, Chips: d.Chips, TokensPerMinute: d.TokensPerMinute})
+	}
 	for _, r := range c.Ramp {
 		v.Ramp = append(v.Ramp, admin.Ramp{From: r.From, Chips: r.Chips, TokensPerMinute: r.TokensPerMinute, Claims: texts(r.Claim), Assumption: r.Assumption})
 	}

@@ -97,6 +97,7 @@ func nearly(a money.Amount) string {
 // rampChart is the capacity of a contract over its life, step by step.
 type rampChart struct {
 	Contracted string // points
+	Delivered  string // points, empty where no fact says so
 	Area       string
 	Grid       []gridLine
 	Marks      []rampMark
@@ -132,6 +133,9 @@ func newRampChart(k *admin.Contract, now time.Time) *rampChart {
 	for _, r := range k.Ramp {
 		most = max(most, of(r))
 	}
+	for _, r := range k.Delivered {
+		most = max(most, of(r))
+	}
 	if most == 0 || !until.After(from) {
 		return nil
 	}
@@ -148,6 +152,7 @@ func newRampChart(k *admin.Contract, now time.Time) *rampChart {
 			c.Marks, room = append(c.Marks, rampMark{at, r.From.Format("Jan 2006")}), at
 		}
 	}
+	c.Delivered = deliveredLine(k, now, until, x, func(r admin.Ramp) int64 { return y(of(r)) })
 	points = append(points, fmt.Sprintf("%d,%d", x(until), y(before)))
 	c.Contracted = strings.Join(points, " ")
 	c.Area = c.Contracted + fmt.Sprintf(" %d,%d %d,%d", chartRight, chartBottom, chartLeft, chartBottom)
@@ -160,6 +165,28 @@ func newRampChart(k *admin.Contract, now time.Time) *rampChart {
 	}
 	c.Says = fmt.Sprintf("Capacity contracted in %d steps from %s, up to %s %s.", len(k.Ramp), from.Format(time.DateOnly), number(most), c.Unit)
 	return c
+}
+
+// deliveredLine draws what was delivered step by step until now, or nothing
+// where no fact says so.
+func deliveredLine(k *admin.Contract, now, until time.Time, x func(time.Time) int64, y func(admin.Ramp) int64) string {
+	var points []string
+	before := admin.Ramp{}
+	for _, r := range k.Delivered {
+		if r.From.After(now) {
+			break
+		}
+		points = append(points, fmt.Sprintf("%d,%d %d,%d", x(r.From.Time), y(before), x(r.From.Time), y(r)))
+		before = r
+	}
+	if len(points) == 0 {
+		return ""
+	}
+	end := now
+	if end.After(until) {
+		end = until
+	}
+	return strings.Join(append(points, fmt.Sprintf("%d,%d", x(end), y(before))), " ")
 }
 
 // shortCount renders large counts in thousands and millions.

@@ -123,3 +123,44 @@ func TestFigures_AreReadable(t *testing.T) {
 		}
 	}
 }
+
+func TestRampChart_DrawsContractedAndDelivered(t *testing.T) {
+	k := &admin.Contract{Until: date("2028-01-01"), Ramp: []admin.Ramp{{From: date("2026-01-01"), Chips: 100}, {From: date("2027-01-01"), Chips: 400}}}
+	c := newRampChart(k, date("2026-07-02").Time)
+	if c == nil || c.Contracted != "86,214 86,167 395,167 395,26 704,26" || c.Delivered != "" || !c.HasToday || c.Unit != "chips" {
+		t.Fatalf("chart %+v", c)
+	}
+	k.Delivered = []admin.Ramp{{From: date("2026-04-01"), Chips: 50}, {From: date("2027-06-01"), Chips: 400}}
+	if c = newRampChart(k, date("2026-07-02").Time); c.Delivered != "162,214 162,190 240,190" {
+		t.Errorf("delivered %q", c.Delivered)
+	}
+	k.Ramp[0].TokensPerMinute, k.Ramp[0].Chips = 5_000, 0
+	if c = newRampChart(k, date("2026-07-02").Time); c.Unit != "tokens a minute" {
+		t.Errorf("unit %q", c.Unit)
+	}
+	if newRampChart(&admin.Contract{}, date("2026-07-02").Time) != nil {
+		t.Error("nothing is drawn")
+	}
+}
+
+func TestBurnChart_EndsWithTheForecastAndItsRange(t *testing.T) {
+	o := &admin.Outlook{At: date("2026-07-02").Time, Interval: &admin.Interval{
+		From: date("2026-01-01"), Until: date("2027-01-01"), Promised: 100, Used: 50, Open: 50, Forecast: 90, Low: 80, High: 100,
+	}, Line: []admin.BurnPoint{{At: date("2026-01-01").Time}, {At: date("2026-07-02").Time, Used: 50}}}
+	c := newBurnChart(o, "USD")
+	if c.Line != "86,26 394,120" || c.Forecast != "394,120 704,195" || c.Range != "394,120 704,176 704,214" || c.ZeroY != 214 {
+		t.Errorf("chart %+v", c)
+	}
+	o.Interval.Forecast, o.Interval.High = 150, 200
+	if c = newBurnChart(o, "USD"); !strings.Contains(c.EndSays, "beyond the floor") || c.ZeroY >= 214 {
+		t.Errorf("use beyond the floor: %+v", c)
+	}
+	o.Interval.High, o.Interval.Forecast = 1<<60, 1<<60
+	if c = newBurnChart(o, "USD"); c.ZeroY <= 26 {
+		t.Errorf("much beyond the floor: %+v", c)
+	}
+	o.Interval = nil
+	if newBurnChart(o, "USD") != nil {
+		t.Error("nothing is drawn")
+	}
+}

@@ -133,6 +133,10 @@ func (f *fake) Differences(_ context.Context, invoice string) ([]admin.Differenc
 	return list, f.broken
 }
 
+func (f *fake) Evidence(context.Context, string) (admin.Evidence, error) {
+	return admin.Evidence{Invoice: f.or("line 7, 48 tokens"), Books: f.or("request req_1"), Request: "req_1"}, f.broken
+}
+
 func (f *fake) Suspense(context.Context, time.Time) ([]admin.Held, error) {
 	return []admin.Held{{Provider: "amazon", Attempt: "a1", Request: "req_1", Reason: f.or("cut_by_the_provider"), Model: "gpt-5.5@2026-04-28", Pool: f.or("aws-gb200-us-east-2"), Since: now.AddDate(0, 0, -8), Days: 8, Age: "7 to 29 days", Amount: 42, Tokens: usage.Vector{Output: 9}}}, f.broken
 }

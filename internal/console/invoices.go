@@ -152,15 +152,9 @@ type choice struct{ Value, Says string }
 
 type differenceBody struct {
 	admin.Difference
-	Form   closing
-	Amount cell
-}
-
-func (b differenceBody) tables() []*table {
-	if b.Form.Preview != nil {
-		return []*table{b.Form.Preview}
-	}
-	return nil
+	Evidence admin.Evidence
+	Form     closing
+	Amount   cell
 }
 
 var differenceChoices = []choice{{"accepted", "accepted: the books follow the invoice"}, {"rejected", "rejected: the provider corrects it, by a credit or a later line"}}
@@ -178,6 +172,9 @@ func (c *console) difference(w http.ResponseWriter, r *http.Request) error {
 		return admin.ErrNotFound
 	}
 	body := differenceBody{Difference: found[i], Amount: amount(found[i].Amount, found[i].Currency)}
+	if body.Evidence, err = c.source.Evidence(r.Context(), id); err != nil {
+		return err
+	}
 	body.Form = closing{Action: "/invoices/differences/" + url.PathEscape(id), Choices: differenceChoices, By: "accepted"}
 	done, err := c.close(w, r, &body.Form, admin.CloseOrder{Difference: id}, "/invoices?closed="+url.QueryEscape(id))
 	if done || err != nil {
@@ -221,7 +218,7 @@ func (c *console) close(w http.ResponseWriter, r *http.Request, form *closing, o
 		return true, nil
 	}
 	form.Preview = entriesTable(entries, "")
-	form.Preview.Name, form.Preview.Caption, form.Preview.Empty = "preview", "This would be posted; nothing is recorded yet", "It would post nothing."
+	form.Preview.NoCSV, form.Preview.Name, form.Preview.Caption, form.Preview.Empty = true, "preview", "This would be posted; nothing is recorded yet", "It would post nothing."
 	for i := range form.Preview.Rows {
 		form.Preview.Rows[i].Cells[0].Href = "" // it is in no batch yet
 	}
@@ -292,13 +289,6 @@ type heldBody struct {
 	admin.Held
 	Form     closing
 	Currency string
-}
-
-func (b heldBody) tables() []*table {
-	if b.Form.Preview != nil {
-		return []*table{b.Form.Preview}
-	}
-	return nil
 }
 
 var suspenseChoices = []choice{{"estimate", "estimate: it is owed as it was estimated"}, {"waived", "waived: nothing is owed"}}

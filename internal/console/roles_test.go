@@ -22,7 +22,7 @@ var routeRoles = map[string]string{
 	"GET /api/pools": "of", "GET /api/balances": "of", "GET /api/requests": "of", "GET /api/requests/{id}": "of", "GET /api/entries": "of", "GET /api/story": "of", "GET /api/claims": "of",
 	"GET /pools": "of", "GET /requests": "of", "GET /requests/{id}": "of", "GET /ledger": "of", "GET /ledger/entries": "of", "GET /claims": "of", "GET /claims/{id}": "of",
 
-	"GET /api/accounts": "of", "GET /api/entries/{place}": "of", "GET /api/batches": "of", "GET /api/books": "of", "GET /api/parties": "of", "GET /api/invoices": "of", "GET /api/invoices/{id}": "of", "GET /api/differences": "of", "GET /api/suspense": "of",
+	"GET /api/accounts": "of", "GET /api/entries/{place}": "of", "GET /api/batches": "of", "GET /api/books": "of", "GET /api/parties": "of", "GET /api/invoices": "of", "GET /api/invoices/{id}": "of", "GET /api/differences": "of", "GET /api/differences/{id}": "of", "GET /api/suspense": "of",
 	"GET /ledger/entries/{place}": "of", "GET /ledger/batches": "of", "POST /ledger/verify": "of", "GET /invoices": "of", "GET /invoices/{id}": "of", "GET /invoices/differences/{id}": "of", "GET /suspense": "of", "GET /suspense/{attempt}": "of",
 	"POST /invoices/differences/{id}": "of", "POST /suspense/{attempt}": "of",
 

@@ -21,6 +21,7 @@ type table struct {
 	Foot    []cell
 	Empty   string // in place of rows
 	Dense   bool
+	NoCSV   bool // of a page that cannot be asked for again
 	Narrow  bool // few columns: not as wide as the page
 }
 

@@ -46,6 +46,7 @@ func Clauses(c *alliance.Contract, currency money.Currency) []Clause {
 		}
 		add("Rollover", fmt.Sprintf("%s of a paid shortfall counts for later intervals, %s, and is forfeited after %s.", ppm(r.SharePPM), most, count(r.Months, "month")), r.Sourced)
 	}
+	list = append(list, beyond(c, in)...)
 	if s := c.RevenueShare; s != nil {
 		most := "without a cap"
 		if s.Cap != nil {
@@ -60,6 +61,79 @@ func Clauses(c *alliance.Contract, currency money.Currency) []Clause {
 		add("Revenue share", fmt.Sprintf("The provider gets %s of %s, %s; it begins on %s%s.", ppm(s.RatePPM), base, most, s.From, ends), s.Sourced)
 	}
 	return list
+}
+
+// beyond tells the clauses about what retires a floor, what goes beyond it and
+// what is delivered late.
+func beyond(c *alliance.Contract, in func(money.Amount) string) (list []Clause) {
+	add := func(name, says string, s alliance.Sourced) {
+		list = append(list, Clause{name, says, s.Claim, s.Assumption})
+	}
+	if o := c.Overage; o != nil {
+		says := map[string]string{
+			alliance.OverageAtList: "Usage beyond the commitment costs the list price.", alliance.OverageAtContract: "Usage beyond the commitment costs the contract's price, as before.",
+			alliance.OverageAtPremium: "Usage beyond the commitment costs prices of its own.", alliance.OverageStops: "At the end of the commitment nothing is sent any more.",
+		}[o.At]
+		if o.FactorPPM > 0 {
+			says = "Usage beyond the commitment costs " + ppm(o.FactorPPM) + " of the contract's price."
+		}
+		add("Overage", says, o.Sourced)
+	}
+	if e := c.Eligibility; e != nil {
+		add("Eligibility", eligible(e), e.Sourced)
+	}
+	if t := c.TrueUp; t != nil {
+		says := "The floor may be raised, for a discount on what retires it"
+		before := ": "
+		for _, tier := range t.Tiers {
+			says += before + ppm(tier.DiscountPPM) + " from " + in(tier.Floor)
+			before = ", "
+		}
+		add("True-up", says+".", t.Sourced)
+	}
+	if t := c.TrueDown; t != nil {
+		add("True-down", "Each interval's floor may be cut once, by at most "+ppm(t.MaxPPM)+".", t.Sourced)
+	}
+	if l := c.LateDelivery; l != nil {
+		says := "What is delivered late is paid all the same."
+		if l.Abates == alliance.AbatesFees {
+			says = "What is not delivered is not paid: each second's fee is abated by the part that buys it."
+		}
+		add("Late delivery", says, l.Sourced)
+	}
+	return list
+}
+
+// eligible tells which charges retire a floor.
+func eligible(e *alliance.Eligibility) string {
+	says := "The floor is retired by what is paid"
+	if e.Base == alliance.EligibleGross {
+		says = "The floor is retired at list prices, before discounts"
+	}
+	if len(e.Models) > 0 {
+		says += ", for the models " + names(e.Models)
+	}
+	if len(e.ExceptModels) > 0 {
+		says += ", not for the models " + names(e.ExceptModels)
+	}
+	if len(e.Pools) > 0 {
+		says += ", on the pools " + names(e.Pools)
+	}
+	if len(e.ExceptPools) > 0 {
+		says += ", not on the pools " + names(e.ExceptPools)
+	}
+	if e.MarketplaceCapPPM == 0 {
+		return says + "; charges of the provider's marketplace retire none of it."
+	}
+	return says + "; charges of the provider's marketplace retire at most " + ppm(e.MarketplaceCapPPM) + " of it."
+}
+
+func names[T ~string](ids []T) string {
+	list := make([]string, len(ids))
+	for i, id := range ids {
+		list[i] = string(id)
+	}
+	return strings.Join(list, ", ")
 }
 
 // ppm renders parts per million as a percentage.

@@ -123,17 +123,20 @@ func (p *page) head() {
 	p.font("", 8)
 	p.f.SetTextColor(90, 90, 90)
 	p.f.SetXY(margin, 11)
-	p.f.CellFormat(inner/2, 4, clean(p.d.Of), "", 0, "L", false, 0, "")
-	p.f.CellFormat(inner/2, 4, fmt.Sprintf("%s, page %d of {pages}", clean(p.d.Title), p.f.PageNo()), "", 0, "R", false, 0, "")
+	p.f.CellFormat(inner-30, 4, clean(p.d.Of+"  |  "+p.d.Title), "", 0, "L", false, 0, "")
+	p.f.CellFormat(30, 4, fmt.Sprintf("page %d of {pages}", p.f.PageNo()), "", 0, "R", false, 0, "")
 	if p.d.Mark != "" {
-		p.font("B", 9)
+		p.font("B", 7.5)
 		p.f.SetTextColor(140, 20, 20)
-		p.f.SetXY(margin, 15.5)
-		p.f.CellFormat(inner, 4, clean(p.d.Mark), "", 0, "C", false, 0, "")
+		lines := p.split(p.d.Mark, inner)
+		for i, text := range lines[:min(len(lines), 2)] {
+			p.f.SetXY(margin, 15+3.4*float64(i))
+			p.f.CellFormat(inner, 3.4, text, "", 0, "L", false, 0, "")
+		}
 	}
 	p.f.SetTextColor(0, 0, 0)
 	p.f.SetDrawColor(160, 160, 160)
-	p.f.Line(margin, 20.5, width-margin, 20.5)
+	p.f.Line(margin, top-1.5, width-margin, top-1.5)
 	p.f.SetXY(margin, top)
 }
 
