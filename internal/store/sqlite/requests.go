@@ -23,8 +23,12 @@ const (
 	runFan = 8
 	// finalClass is not merged any more, so that no batch waits for long.
 	finalClass = 6
-	// pageGoal is how many places a page of a run has, about.
-	pageGoal = 256
+	// pageGoal is how many places a page of a run has at most, about: some
+	// pages fit into one of the file's.
+	pageGoal = 128
+	// mergeBits is how many bits of hashes a merge takes at once, so that it
+	// reads several pages with each question.
+	mergeBits = 3
 	// maxPageBits bounds the number of pages in a run: their ids have 20 bits.
 	maxPageBits = 20
 	// hashBytes of a request's hash are kept with a place. Whoever asks looks
@@ -199,6 +203,7 @@ func (w *writer) merge(list []run) {
 	for _, r := range list {
 		total, least = total+r.count, min(least, r.bits)
 	}
+	least = max(0, least-mergeBits)
 	into := w.newRun(total)
 	var places []place
 	for part := range 1 << least {
