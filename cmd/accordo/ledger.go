@@ -32,14 +32,21 @@ func (c balancesCommand) Run(ctx context.Context, s streams) error {
 type entriesCommand struct {
 	booksFlags
 	Account  string `help:"Only entries of this account; a path that ends in / takes all below it."`
+	Against  string `help:"Only entries whose other side is this account, likewise."`
+	Kind     string `help:"Only entries of this kind, such as cost or invoice."`
 	Contract string `help:"Only entries of this contract."`
+	Price    string `help:"Only entries at this price."`
+	Month    string `help:"Only entries booked in this month." placeholder:"YYYY-MM"`
 	Newest   bool   `help:"Newest first."`
 	Limit    int    `help:"At most so many." default:"50"`
 }
 
 // Run prints entries.
 func (c entriesCommand) Run(ctx context.Context, s streams) error {
-	return app.Entries(ctx, s.out, c.Data, app.EntriesQuestion{Account: c.Account, Contract: c.Contract, Newest: c.Newest, Limit: c.Limit, JSON: c.JSON})
+	return app.Entries(ctx, s.out, c.Data, app.EntriesQuestion{
+		Account: c.Account, Against: c.Against, Kind: c.Kind, Contract: c.Contract, Price: c.Price, Month: c.Month,
+		Newest: c.Newest, Limit: c.Limit, JSON: c.JSON,
+	})
 }
 
 type linesCommand struct {

@@ -96,32 +96,6 @@ func Balances(ctx context.Context, w io.Writer, data string, asJSON bool) error 
 	return show(w, asJSON, v, func(w io.Writer) error { return settle.WriteBalances(w, list) })
 }
 
-// EntriesQuestion selects entries on the command line.
-type EntriesQuestion struct {
-	Account, Contract string
-	Newest            bool
-	Limit             int
-	JSON              bool
-}
-
-// Entries writes the entries that match.
-func Entries(ctx context.Context, w io.Writer, data string, q EntriesQuestion) error {
-	if q.Limit < 1 || q.Limit > settle.MaxEntries {
-		return ExitError{ExitUsage, fmt.Errorf("--limit is from 1 to %d", settle.MaxEntries)}
-	}
-	b, err := openReading(ctx, data)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	list, err := b.store.Entries(ctx, settle.Query{Account: ledger.AccountID(q.Account), Contract: q.Contract, Newest: q.Newest, Limit: q.Limit})
-	if err != nil {
-		return err
-	}
-	list = append([]settle.Placed{}, list...) // no entry is [] in JSON
-	return show(w, q.JSON, list, func(w io.Writer) error { return settle.WriteEntries(w, list) })
-}
-
 // TraceRequest writes all that journal and books hold of a request.
 func TraceRequest(ctx context.Context, w io.Writer, data, request string, asJSON bool) error {
 	b, err := openReading(ctx, data)

@@ -59,7 +59,7 @@ func (s *Simulator) request(c *class, j Journal) error {
 	s.say(r)
 	e := s.resolveModel(r)
 	if e != nil {
-		c.silent = s.now.Add(s.draw.between(5*24*time.Hour, 12*24*time.Hour))
+		s.giveUp(c)
 	} else {
 		e = s.admit(r)
 	}

@@ -62,7 +62,7 @@ func (s *Simulator) try(r *request, j Journal) error {
 	d := s.router.Decide(s.now, &q, s.draw.bits())
 	if d.Pool == nil {
 		if d.Reason != route.Full && d.Reason != route.Unhealthy {
-			r.silent = s.now.Add(s.draw.between(5*24*time.Hour, 12*24*time.Hour))
+			s.giveUp(r.class)
 		}
 		return s.refuse(r, noPool(r, &d), d.Considered, j)
 	}

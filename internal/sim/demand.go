@@ -24,6 +24,7 @@ type class struct {
 	input     float64 // median tokens
 	output    float64
 	users     int64     // end users behind a trusted key
+	perDay    float64   // requests, on average
 	silent    time.Time // until then nobody asks: the last try was refused by the terms
 }
 
@@ -157,6 +158,21 @@ func (s *Simulator) makeHours() {
 		share := s.hours[h].rate / week
 		s.hours[h].rate = share * 7 * float64(s.o.RequestsPerDay) / perArrival / float64(time.Hour)
 	}
+	for i := range s.classes {
+		c, own := &s.classes[i], 0.0
+		for h := range s.hours {
+			own += c.weight * c.phase(h)
+		}
+		c.perDay = own / week * float64(s.o.RequestsPerDay)
+	}
+}
+
+// giveUp silences a class whose request the terms refused: its customers try
+// again after some days, and seldom compared with what they asked before.
+func (s *Simulator) giveUp(c *class) {
+	const least, most, longest, requests = 5, 12, 45, 40
+	days := max(float64(least+s.draw.below(most-least)), requests/c.perDay)
+	c.silent = s.now.Add(time.Duration(min(days, longest) * 24 * float64(time.Hour)))
 }
 
 func hourOfWeek(t time.Time) int { return int(t.Weekday())*24 + t.Hour() }
