@@ -28,6 +28,7 @@ import (
 const (
 	MaxSimulatedMonths   = 120
 	MaxSimulatedRequests = 50_000_000
+	MaxInvoiceErrors     = 100
 	// closeAfter is how long after its end a month is closed, on the virtual
 	// clock: bills and invoices have come by then.
 	closeAfter = 4*24*time.Hour + 6*time.Hour
@@ -42,11 +43,14 @@ type SimulateOrder struct {
 	Seed           uint64
 	Data           string
 	Facts          string // file of events at their instants, or empty
-	Odds           *sim.Odds
-	DryRun         bool
-	JSON           bool
-	Version        string
-	Progress       io.Writer
+	// InvoiceErrors is how many errors of each kind every invoice is given, as
+	// far as its lines are fit for them.
+	InvoiceErrors int
+	Odds          *sim.Odds
+	DryRun        bool
+	JSON          bool
+	Version       string
+	Progress      io.Writer
 	// OnClose, when set, sees the directory after each month's close.
 	OnClose func(month int32) error
 }
@@ -65,20 +69,26 @@ type Simulated struct {
 	Differences map[string]int    `json:"differences"`
 	Terms       string            `json:"terms"`
 	Notice      string            `json:"notice,omitempty"`
-	Head        ledger.Digest     `json:"head"` // hash of the last batch: the same seed gives the same
-	Planted     []plantedError    `json:"planted,omitempty"`
+	Head        ledger.Digest     `json:"head"`              // hash of the last batch: the same seed gives the same
+	Planted     []plantedError    `json:"planted,omitempty"` // errors of invoices, each found
 	Trial       []ledger.Total    `json:"trial"`
 	Estimate    *simulateEstimate `json:"estimate,omitempty"` // of a dry run
 }
 
 // simulatedMonth is one closed month.
 type simulatedMonth struct {
-	Month       int32        `json:"month"`
-	Invoices    int          `json:"invoices"`
-	Payable     money.Amount `json:"invoiced"` // the invoices' totals
-	Differences int          `json:"differences"`
-	Suspense    int          `json:"suspense_closed"`
-	Facts       int          `json:"facts"` // others
+	Month       int32         `json:"month"`
+	Invoices    int           `json:"invoices"`
+	Billed      []billedTotal `json:"billed"`
+	Differences int           `json:"differences"`
+	Suspense    int           `json:"suspense_closed"`
+	Facts       int           `json:"facts"` // others
+}
+
+// billedTotal is what one invoice made payable, in its contracts' currency.
+type billedTotal struct {
+	Provider string       `json:"provider"`
+	Amount   money.Amount `json:"amount"`
 }
 
 // simulation is a play under way. It and all that it writes to are used by one
@@ -99,8 +109,7 @@ type simulation struct {
 	// random draws what the providers' bills hold; the play has its own.
 	random    *rand.Rand
 	events    []datedEvent
-	changes   int              // of contracts by facts that the play knows
-	firstOf   map[int32]uint64 // record that the journal had reached when a month began
+	changes   int // of contracts by facts that the play knows
 	result    Simulated
 	bar       *simulateBar
 	ctx       context.Context
@@ -144,12 +153,15 @@ func newSimulation(ctx context.Context, o SimulateOrder) (*simulation, error) {
 	if days := int64(until.Sub(from) / (24 * time.Hour)); o.RequestsPerDay < 1 || o.RequestsPerDay > MaxSimulatedRequests/days {
 		return usage("--requests-per-day is from 1 to %d for these months: %d requests in all at most", MaxSimulatedRequests/days, MaxSimulatedRequests)
 	}
+	if o.InvoiceErrors < 0 || o.InvoiceErrors > MaxInvoiceErrors {
+		return usage("--invoice-errors is from 0 to %d", MaxInvoiceErrors)
+	}
 	a, err := loadTerms(o.File)
 	if err != nil {
 		return nil, err
 	}
 	s := &simulation{
-		o: o, a: a, terms: ledger.NewTerms(a), from: from, until: until, clock: from, ctx: ctx, firstOf: map[int32]uint64{},
+		o: o, a: a, terms: ledger.NewTerms(a), from: from, until: until, clock: from, ctx: ctx,
 		random: rand.New(rand.NewPCG(o.Seed, 2)), wallStart: time.Now(),
 	}
 	if s.events, err = readEvents(o.Facts); err != nil {
@@ -304,11 +316,7 @@ func (s *simulation) Start(at time.Time, terms string) error {
 // Intent journals an intent.
 func (s *simulation) Intent(at time.Time, in *record.Intent) (uint64, error) {
 	s.clock = at
-	seq, err := s.journal.Intent(s.ctx, in)
-	if month := monthNumber(at); s.firstOf[month] == 0 {
-		s.firstOf[month] = seq
-	}
-	return seq, err
+	return s.journal.Intent(s.ctx, in)
 }
 
 // Outcome journals an outcome.

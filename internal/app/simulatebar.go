@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/accordo-ai/accordo/internal/invoice"
 	"github.com/accordo-ai/accordo/internal/record"
 )
 
@@ -80,12 +81,20 @@ func (r *Simulated) write(w io.Writer) error {
 	fmt.Fprintf(w, "%s: %d records, %d batches, %d facts, %d.%d MB; %.1f s, %.0f requests a second\n", r.Data, r.Records, r.Batches, r.Facts, r.Bytes/1_000_000, r.Bytes%1_000_000/100_000, r.Seconds, float64(r.Stats.Requests)/max(r.Seconds, 0.001))
 	fmt.Fprintf(w, "last batch %s: the same seed gives the same\n\n", r.Head)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "MONTH\tINVOICES\tBILLED\tDIFFERENCES\tSUSPENSE CLOSED\tOTHER FACTS\t")
+	fmt.Fprintln(t, "MONTH\tINVOICES\tDIFFERENCES\tSUSPENSE CLOSED\tOTHER FACTS\t")
 	for _, m := range r.Months {
-		fmt.Fprintf(t, "%04d-%02d\t%d\t%s\t%d\t%d\t%d\t\n", m.Month/100, m.Month%100, m.Invoices, m.Payable, m.Differences, m.Suspense, m.Facts)
+		fmt.Fprintf(t, "%04d-%02d\t%d\t%d\t%d\t%d\t\n", m.Month/100, m.Month%100, m.Invoices, m.Differences, m.Suspense, m.Facts)
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if len(r.Planted) > 0 {
+		fmt.Fprintf(w, "\n%d errors were planted in the invoices; each was found in its place, to the micro-unit, and closed with a reason:\n", len(r.Planted))
+		for _, kind := range invoice.Kinds() {
+			if n := r.Differences[kind]; n > 0 {
+				fmt.Fprintf(w, "  %4d  %s\n", n, kind)
+			}
+		}
 	}
 	_, err := fmt.Fprintf(w, "\nread on: accordo ledger verify --data %s; accordo statement --party PARTY --month %04d-%02d\n", r.Data, r.Months[0].Month/100, r.Months[0].Month%100)
 	return err

@@ -119,7 +119,11 @@ func (im *importer) feeOf(l *invoice.Line) *expectedFee {
 		if f := match(named); f != nil {
 			return f
 		}
-		return match(func(f *expectedFee) bool { return named(f) && f.amount == *l.Amount })
+		if f := match(func(f *expectedFee) bool { return named(f) && f.amount == *l.Amount }); f != nil {
+			return f
+		}
+		// The bill of a pool by the contract that the pool is under.
+		return match(func(f *expectedFee) bool { return f.contract == l.Contract })
 	}
 	open := func(f *expectedFee) bool { return !f.taken }
 	if f := match(func(f *expectedFee) bool { return open(f) && f.amount == *l.Amount }); f != nil {

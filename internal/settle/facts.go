@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/accordo-ai/accordo/internal/invoice"
 	"github.com/accordo-ai/accordo/internal/ledger"
 )
 
@@ -116,6 +117,12 @@ func (s *Settler) Record(ctx context.Context, event ledger.Event, dry bool) (led
 	case <-ctx.Done():
 		return ledger.Step{}, fmt.Errorf("%w: the fact may be recorded all the same: look before repeating it", ctx.Err())
 	}
+}
+
+// Bill returns what a provider may bill for a month, by what is posted. Nobody
+// else may post meanwhile: it is called before Run.
+func (s *Settler) Bill(provider string, month int32) (*invoice.Truth, error) {
+	return s.book.Bill(provider, month, s.evidence())
 }
 
 // The life of a settler, for Record: before Run the caller's goroutine owns
