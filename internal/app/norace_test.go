@@ -1,0 +1,6 @@
+//go:build !race
+
+package app
+
+// raceEnabled says that the race detector makes everything slower.
+const raceEnabled = false
