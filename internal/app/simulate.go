@@ -85,10 +85,11 @@ type simulatedMonth struct {
 	Facts       int           `json:"facts"` // others
 }
 
-// billedTotal is what one invoice made payable, in its contracts' currency.
+// billedTotal is what one invoice made payable.
 type billedTotal struct {
-	Provider string       `json:"provider"`
-	Amount   money.Amount `json:"amount"`
+	Provider string         `json:"provider"`
+	Currency money.Currency `json:"currency"`
+	Amount   money.Amount   `json:"amount"`
 }
 
 // simulation is a play under way. It and all that it writes to are used by one

@@ -13,8 +13,9 @@ import (
 // plantedError is one error that a simulated invoice was given on purpose, and
 // that importing found in its place, to the micro-unit.
 type plantedError struct {
-	Provider string `json:"provider"`
-	Month    int32  `json:"month"`
+	Provider string         `json:"provider"`
+	Month    int32          `json:"month"`
+	Currency money.Currency `json:"currency"`
 	invoice.Planted
 	Closed string `json:"closed"` // accepted or rejected
 }
@@ -41,19 +42,25 @@ func (s *simulation) invoices(m *simulatedMonth) error {
 	}
 	slices.Sort(providers)
 	for i, p := range providers {
-		if err := s.invoice(m, p, invoiceForms[(i+int(m.Month))%len(invoiceForms)]); err != nil {
-			return fmt.Errorf("the invoice of %s: %w", p, err)
+		bills, err := s.settler.Bills(p, m.Month)
+		if err != nil {
+			return err
+		}
+		for j, truth := range bills {
+			if len(truth.Charges) == 0 && len(truth.Fees) == 0 {
+				continue
+			}
+			if err := s.invoice(m, truth, invoiceForms[(i+j+int(m.Month))%len(invoiceForms)]); err != nil {
+				return fmt.Errorf("the invoice of %s: %w", p, err)
+			}
 		}
 	}
 	return nil
 }
 
-// invoice writes, imports and settles one provider's invoice.
-func (s *simulation) invoice(m *simulatedMonth, provider string, form invoice.Order) error {
-	truth, err := s.settler.Bill(provider, m.Month)
-	if err != nil || len(truth.Charges) == 0 && len(truth.Fees) == 0 {
-		return err
-	}
+// invoice writes, imports and settles one invoice.
+func (s *simulation) invoice(m *simulatedMonth, truth *invoice.Truth, form invoice.Order) error {
+	provider := truth.Provider
 	form.Seed, form.Plant = s.random.Uint64(), map[string]int{}
 	for _, kind := range invoice.Kinds() {
 		form.Plant[kind] = s.o.InvoiceErrors
@@ -72,12 +79,12 @@ func (s *simulation) invoice(m *simulatedMonth, provider string, form invoice.Or
 		return err
 	}
 	m.Invoices++
-	return s.reconcile(m, provider, plan, &batch)
+	return s.reconcile(m, truth, plan, &batch)
 }
 
 // reconcile holds what importing found against what was planted, and closes
 // the differences. An error that was not found is a fault of the program.
-func (s *simulation) reconcile(m *simulatedMonth, provider string, plan *invoice.Plan, batch *ledger.Batch) error {
+func (s *simulation) reconcile(m *simulatedMonth, truth *invoice.Truth, plan *invoice.Plan, batch *ledger.Batch) error {
 	var agreed money.Amount
 	var found []invoice.Found
 	closed := map[string]string{}
@@ -110,9 +117,9 @@ func (s *simulation) reconcile(m *simulatedMonth, provider string, plan *invoice
 		m.Differences++
 	}
 	for _, x := range plan.Planted {
-		s.result.Planted = append(s.result.Planted, plantedError{Provider: provider, Month: m.Month, Planted: x, Closed: closed[x.Kind]})
+		s.result.Planted = append(s.result.Planted, plantedError{Provider: truth.Provider, Month: m.Month, Currency: truth.Currency, Planted: x, Closed: closed[x.Kind]})
 	}
-	m.Billed = append(m.Billed, billedTotal{provider, plan.Total})
+	m.Billed = append(m.Billed, billedTotal{truth.Provider, truth.Currency, plan.Total})
 	return nil
 }
 

@@ -119,10 +119,11 @@ func (s *Settler) Record(ctx context.Context, event ledger.Event, dry bool) (led
 	}
 }
 
-// Bill returns what a provider may bill for a month, by what is posted. Nobody
-// else may post meanwhile: it is called before Run.
-func (s *Settler) Bill(provider string, month int32) (*invoice.Truth, error) {
-	return s.book.Bill(provider, month, s.evidence())
+// Bills returns what a provider may bill for a month, by what is posted: an
+// invoice for each currency of its contracts. Nobody else may post meanwhile:
+// it is called before Run.
+func (s *Settler) Bills(provider string, month int32) ([]*invoice.Truth, error) {
+	return s.book.Bills(provider, month, s.evidence())
 }
 
 // The life of a settler, for Record: before Run the caller's goroutine owns
