@@ -52,6 +52,9 @@ type IntervalOutlook struct {
 	High         money.Amount `json:"high"`
 	LostForecast money.Amount `json:"lost_forecast"` // shortfall or forfeiture at Forecast
 	LostMost     money.Amount `json:"lost_most"`     // at Low
+	// Beyond says what usage beyond the promise costs, empty where nothing was
+	// agreed: the contract's price.
+	Beyond string `json:"beyond,omitempty"`
 	// LostAccrued is what the last close accrued of the shortfall that was
 	// likely then.
 	LostAccrued money.Amount `json:"lost_accrued,omitempty"`
@@ -176,6 +179,9 @@ func interval(ctx context.Context, books Reader, a *alliance.Alliance, c *allian
 			v, err := burnDown(ctx, books, account(leg.Debit), &f, at)
 			if err == nil {
 				v.LostAccrued = accrued
+				if c.Overage != nil {
+					v.Beyond = c.Overage.At
+				}
 			}
 			return v, err
 		}
@@ -243,6 +249,9 @@ func WriteOutlook(w io.Writer, o *Outlook) error {
 			line("promised", v.Promised)
 			line("used", v.Used)
 			line("open", v.Open)
+			if v.Beyond != "" {
+				line("beyond it", v.Beyond)
+			}
 			line("forecast of its end", fmt.Sprintf("%s (%s to %s, by the pace of 7 days, 28 days and the interval)", v.Forecast, v.Low, v.High))
 			line("lost at its end", fmt.Sprintf("%s, at most %s", v.LostForecast, v.LostMost))
 			if v.LostAccrued != 0 {

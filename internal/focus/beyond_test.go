@@ -1,0 +1,67 @@
+package focus_test
+
+import (
+	"testing"
+
+	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/focus"
+	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/record"
+)
+
+// beyondTerms are those of creditTerms with a floor in the place of what is
+// metered, and with prices beyond both.
+func beyondTerms(hash string) (*alliance.Alliance, error) {
+	a, err := creditTerms(hash)
+	floor := &a.Contracts[1]
+	floor.Shape = alliance.SpendFloor
+	floor.Floors = []alliance.Floor{{Term: floor.Term, Amount: 3_000}}
+	floor.Overage = &alliance.Overage{At: alliance.OverageAtPremium, FactorPPM: 1_500_000}
+	floor.Eligibility = &alliance.Eligibility{MarketplaceCapPPM: 100_000}
+	floor.TrueUp = &alliance.TrueUp{Tiers: []alliance.DiscountTier{{Floor: 0, DiscountPPM: 10_000}}}
+	a.Contracts[0].Overage = &alliance.Overage{At: alliance.OverageAtPremium, FactorPPM: 2_000_000}
+	a.Contracts[0].Floors[0].Amount = 10_000
+	return a, err
+}
+
+// TestBeyond_RowsBillWhatIsOwed goes beyond a floor and a credit, buys at a
+// marketplace and earns a discount.
+func TestBeyond_RowsBillWhatIsOwed(t *testing.T) {
+	d := newDiary(t, beyondTerms)
+	d.record(day("2026-01-05"), record.Record{Kind: record.KindStart, Start: &record.Start{Version: "test", Terms: "credit", Node: "n1"}})
+	for _, pool := range []string{"used", "drawn", "used", "drawn"} {
+		d.request(day("2026-01-10"), day("2026-01-10"), pool, 400, 900, record.Served)
+	}
+	d.post(day("2026-01-31"))
+	d.fact(day("2026-02-01"), ledger.Event{MarketplaceCharge: &ledger.MarketplaceCharge{Contract: "metered", Month: 202601, Amount: 500, Reason: "a tool"}})
+	d.fact(day("2026-02-03"), ledger.Event{MonthClosed: &ledger.MonthClosed{Month: 202601, Rules: ledger.CloseRules}})
+	d.request(day("2026-02-10"), day("2026-02-10"), "drawn", 40, 90, record.Served)
+	d.post(day("2026-02-11"))
+	d.fact(day("2026-03-02"), ledger.Event{MonthClosed: &ledger.MonthClosed{Month: 202602, Rules: ledger.CloseRules}})
+	table := d.table(focus.Window{AsOf: day("2026-03-02")})
+	if faults, err := focus.Identity(&table, true); err != nil || len(faults) > 0 {
+		t.Error(err, faults)
+	}
+	if got, owed := sum(t, &table, nil, "BilledCost"), d.owed(); owed == 0 || got.Cmp(focus.AmountDecimal(owed)) != 0 {
+		t.Errorf("rows bill %s, the books owe %s", got, owed)
+	}
+	for account, kind := range map[ledger.AccountID]string{
+		"lab/expense/overage/metered,2026-01-01": "Overage of Use", "lab/expense/overage/credit,2026-01-01": "Overage of Credit",
+		"lab/expense/marketplace/metered": "Marketplace charge under Use", "lab/expense/discount/metered": "Discount by the height of the floor of Use",
+	} {
+		booked := d.book.Balance(account)
+		var rows focus.Decimal
+		for i := range table.Rows {
+			if text := table.At(i, "ChargeDescription").Text; len(text) >= len(kind) && text[:len(kind)] == kind {
+				v, err := focus.ParseDecimal(table.At(i, "BilledCost").Text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				rows = rows.Add(v)
+			}
+		}
+		if booked == 0 || rows.Cmp(focus.AmountDecimal(booked)) != 0 {
+			t.Errorf("%s: rows come to %s, the books hold %s", kind, rows, booked)
+		}
+	}
+}
