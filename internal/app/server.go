@@ -359,11 +359,13 @@ func (s *server) loop(f func()) {
 func (s *server) resolve() {
 	s.refold()
 	now, terms := time.Now(), s.terms.Load()
+	booked := time.Unix(0, s.settler.Status().Posted.At) // read first: what is spent then holds it
 	spent := map[alliance.ContractID]money.Amount{}
 	for _, c := range terms.Alliance().Contracts {
 		spent[c.ID] = s.settler.Spent(terms, c.ID, now)
 	}
 	s.gateway.WithRouter(func(r *route.Router) {
+		r.Booked(booked)
 		r.Resolve(now, func(id alliance.ContractID) money.Amount { return spent[id] })
 	})
 	s.gateway.WithQuota(func(b *quota.Book) { b.Expire(now) })

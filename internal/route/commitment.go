@@ -9,10 +9,16 @@ import (
 	"github.com/accordo-ai/accordo/internal/rating"
 )
 
-// bookedWithin is how long what was observed counts on top of what the books
-// say, in case they do not hold it yet. Near the end of a commitment some of
-// it counts twice for so long, so that the end comes early and never late.
-const bookedWithin = 10 * time.Second
+// bookedWithin is how long before the instant up to which the books hold
+// everything an outcome must have been observed to be in them: it is written
+// to the journal about when it is observed. What was observed later counts on
+// top of what the books say. Near the end of a commitment some of it counts
+// twice for so long, so that the end comes early and never late.
+const bookedWithin = 2 * time.Second
+
+// Booked tells the router up to which instant the books hold everything, for
+// the Resolve that follows.
+func (r *Router) Booked(at time.Time) { r.booked = at }
 
 // commitment is what is left of the interval in force of a contract whose
 // usage beyond it stops or has another price. Amounts are micro-units of the
@@ -64,7 +70,7 @@ func (r *Router) follow(now time.Time, spent func(alliance.ContractID) money.Amo
 		if ok {
 			m.spent = float64(spent(id))
 		}
-		old := now.Add(-bookedWithin).Unix()
+		old := r.booked.Add(-bookedWithin).Unix()
 		for len(m.recent) > 0 && m.recent[0].second < old {
 			m.recent = m.recent[1:]
 		}

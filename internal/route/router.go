@@ -46,6 +46,7 @@ type Router struct {
 	last  *set  // that a decision used
 
 	commitments map[alliance.ContractID]*commitment
+	booked      time.Time // up to which the books hold everything
 
 	windowEnd    int64 // ns
 	reservations []reservation

@@ -216,6 +216,7 @@ func (s *Simulator) mark(j Journal) error {
 		return nil
 	}
 	s.records, s.outcomes = 0, 0
+	s.router.Booked(s.now)
 	return j.Mark(s.now)
 }
 
