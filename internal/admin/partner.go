@@ -29,6 +29,7 @@ type PartnerContract struct {
 	ID            string        `json:"id"`
 	Title         string        `json:"title"`
 	Shape         string        `json:"shape"`
+	Currency      string        `json:"currency"` // of all its amounts
 	ShapeSays     string        `json:"shape_says"`
 	From          alliance.Date `json:"from"`
 	Until         alliance.Date `json:"until"`
@@ -71,7 +72,7 @@ func PartnerContracts(all []Contract, party string) []PartnerContract {
 
 func partnerContract(k *Contract) PartnerContract {
 	v := PartnerContract{
-		ID: k.ID, Title: k.Title, Shape: k.Shape, ShapeSays: k.ShapeSays, From: k.From, Until: k.Until, Headline: k.Headline,
+		ID: k.ID, Title: k.Title, Shape: k.Shape, Currency: k.Currency, ShapeSays: k.ShapeSays, From: k.From, Until: k.Until, Headline: k.Headline,
 		IntervalFrom: k.IntervalFrom, IntervalUntil: k.IntervalUntil, Floor: k.Floor, Fee: k.Fee, Burnt: k.Burnt, FeesAccrued: k.FeesSinceStart,
 	}
 	for _, s := range k.Schedule {
@@ -134,7 +135,7 @@ func (s *Statement) ForPartner(own map[string]bool) PartnerStatement {
 	}
 	for i := range s.Accounts {
 		from := &s.Accounts[i]
-		to := PartnerAccount{What: strings.ReplaceAll(from.Account.Kind(), "_", " "), For: from.Account.Ref(), Asset: from.Asset, Opening: sign * from.Opening, Closing: sign * from.Closing, Movements: []PartnerMovement{}}
+		to := PartnerAccount{What: strings.ReplaceAll(from.Account.Kind(), "_", " "), For: strings.NewReplacer(",", ", ", "_", " ").Replace(from.Account.Ref()), Asset: from.Asset, Opening: sign * from.Opening, Closing: sign * from.Closing, Movements: []PartnerMovement{}}
 		for j := range from.Movements {
 			to.add(&from.Movements[j], sign, own)
 		}

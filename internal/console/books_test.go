@@ -65,6 +65,19 @@ func TestTables_AreCSVToo(t *testing.T) {
 	}
 }
 
+func TestPartner_TablesAreCSVToo(t *testing.T) {
+	h := pagesAs(newFake(t), admin.Access{ID: "m", Role: admin.Partner, Party: "microsoft"})
+	for path, want := range map[string]string{
+		"/contracts?csv=contracts": "azure-250bn", "/contracts/azure-250bn?csv=schedule": "50000000000.000000", "/contracts/azure-250bn?csv=ramp": "tokens_a_minute",
+		"/statements/microsoft?csv=statement": "carried forward", "/statements/microsoft/lines?account=1&csv=lines": "1234567.890123",
+	} {
+		code, body := get(t, h, path)
+		if code != 200 || !strings.Contains(body, want) || strings.Contains(body, "aws-38bn") {
+			t.Errorf("%s: status %d, %.300s", path, code, body)
+		}
+	}
+}
+
 func TestCSV_FiguresArePlain(t *testing.T) {
 	_, body := get(t, pages(newFake(t)), "/ledger/entries?csv=entries")
 	mustContain(t, body, "1234567.890123", "149.2", "azure-250bn", "\r\n")

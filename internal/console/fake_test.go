@@ -143,7 +143,7 @@ func (f *fake) Contracts(time.Time) (list []admin.Contract) {
 	for i := range f.a.Contracts {
 		c := &f.a.Contracts[i]
 		v := admin.Contract{
-			ID: string(c.ID), Title: f.or(c.Title), Party: string(c.Provider), Provider: f.or(string(c.Provider)), Shape: string(c.Shape), From: c.From, Until: c.Until, Headline: c.Headline, Claims: []string{"P01"},
+			ID: string(c.ID), Title: f.or(c.Title), Party: string(c.Provider), Provider: f.or(string(c.Provider)), Shape: string(c.Shape), Currency: "USD", From: c.From, Until: c.Until, Headline: c.Headline, Claims: []string{"P01"},
 			BurntTotal: 150, Burnt: 150, FeesAccrued: 1000, FeesSinceStart: 1000, LambdaPPM: 1_000_000, ShapeSays: f.or("Spend floor."), Pools: []string{f.or("pool")},
 		}
 		for _, s := range c.Floors {
