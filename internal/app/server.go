@@ -337,13 +337,16 @@ func (s *server) startLoops() {
 
 // retryJournal writes a mark while the journal's last write has failed, so
 // that the node finds out by itself that it can serve again: while it is not
-// ready nobody else may write.
+// ready nobody else may write. Outcomes that were refused follow at once.
 func (s *server) retryJournal(ctx context.Context) {
-	if s.journal.State().Fault == nil {
-		return
-	}
-	if _, err := s.journal.Mark(ctx); err == nil {
+	if s.journal.State().Fault != nil {
+		if _, err := s.journal.Mark(ctx); err != nil {
+			return
+		}
 		s.o.Log.Info("the journal can be written again")
+	}
+	if n, left := s.gateway.WriteLate(ctx); n > 0 {
+		s.o.Log.Info("outcomes that the journal had refused are written", "written", n, "waiting", left)
 	}
 }
 

@@ -192,6 +192,9 @@ func (s *server) shutdown(api, console *http.Server) {
 	if cut := s.gateway.Drain(ctx); cut > 0 {
 		s.o.Log.Warn("requests were cut at the end of the drain", "requests", cut)
 	}
+	if _, left := s.gateway.WriteLate(ctx); left > 0 {
+		s.o.Log.Error("outcomes could not be written; they stand as suspense after the next start", "outcomes", left)
+	}
 	_ = api.Shutdown(ctx) // what is left is idle connections
 	_ = console.Shutdown(ctx)
 	_ = api.Close()

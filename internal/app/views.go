@@ -54,6 +54,13 @@ func (s *server) Readiness() admin.Readiness {
 		r.Ready = false
 		r.Problems = append(r.Problems, "The journal cannot be written, so requests are refused: "+fault.Error())
 	}
+	waiting, leftOpen := s.gateway.Late()
+	if waiting > 0 {
+		r.Problems = append(r.Problems, fmt.Sprintf("The journal refused %d outcomes; they are written as soon as it can be written again, and stand as suspense if the process ends before.", waiting))
+	}
+	if leftOpen > 0 {
+		r.Problems = append(r.Problems, fmt.Sprintf("The journal refused %d outcomes more than are kept; they stand as suspense after the next start.", leftOpen))
+	}
 	if free, ok := diskFree(s.o.Data); ok && free < lowDisk {
 		r.Problems = append(r.Problems, fmt.Sprintf("The disk of the data directory has %d MB left; requests are refused once it is full.", free>>20))
 	}

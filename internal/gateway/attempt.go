@@ -175,7 +175,8 @@ type ending struct {
 }
 
 // end tells the router, journals the outcome and notes what the customer
-// used. It acts once; the error says that the record is not safe.
+// used. It acts once; the error says that the record is not safe: it is kept,
+// and written once the journal can be written again.
 func (a *attempt) end(e ending) error {
 	if a.ended {
 		return nil
@@ -208,7 +209,8 @@ func (a *attempt) end(e ending) error {
 	}
 	c.outcome = record.Outcome{Attempt: a.id, Intent: a.intent, Observation: observation, Status: e.status, Usage: e.usage, Tier: a.tier, Upstream: a.upstreamID, Version: a.version, Reason: e.reason, TTFT: int64(ttft), Duration: int64(now.Sub(a.started))}
 	if _, err := g.journal.Outcome(context.WithoutCancel(c.r.Context()), &c.outcome); err != nil {
-		g.log.Error("outcome not written", "request_id", c.id, "attempt", string(a.id), "error", err)
+		kept := g.keepLate(&c.outcome, err)
+		g.log.Error("outcome not written", "request_id", c.id, "attempt", string(a.id), "kept", kept, "error", err)
 		return err
 	}
 	return nil

@@ -74,6 +74,7 @@ type Gateway struct {
 	limits  Limits
 	metrics *Metrics
 	recent  ring
+	late    late
 
 	// routing guards router and the swap of state, so that a decision and
 	// the terms it was made under belong together. quotaMu guards quota. The

@@ -116,6 +116,9 @@ type setup struct {
 	pools  []string
 	limits gateway.Limits
 	disk   *fullDisk // stands before the journal
+	fs     journal.FS
+	// before puts something before the journal.
+	before func(gateway.Journal) gateway.Journal
 	change func(*alliance.Alliance, map[alliance.PoolID]string)
 }
 
@@ -160,7 +163,7 @@ func start(t *testing.T, s setup) *harness {
 		clients = append(clients, c)
 		ups[id] = c
 	}
-	j, _, err := journal.Open(h.dir, journal.Options{Node: "n"})
+	j, _, err := journal.Open(h.dir, journal.Options{Node: "n", FS: s.fs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,6 +173,9 @@ func start(t *testing.T, s setup) *harness {
 	if s.disk != nil {
 		s.disk.Journal = j
 		kept = s.disk
+	}
+	if s.before != nil {
+		kept = s.before(kept)
 	}
 	h.g, err = gateway.New(gateway.Deps{Journal: kept, Router: route.New(a, now()), Quota: quota.New(quota.Options{}), Now: now, Random: func() uint64 { return 1 }, Limits: s.limits}, h.state)
 	if err != nil {

@@ -18,6 +18,7 @@ type Limits struct {
 	HeaderBytes  int   // of a request
 	Concurrent   int64 // requests under way
 	Attempts     int   // tries per request, the first included
+	LateOutcomes int   // kept while the journal refuses them
 	RetryBurst   int   // retries that may come at once, over all requests
 	RetryPercent int   // retries per 100 requests in the long run
 	HeaderTime   time.Duration
@@ -38,6 +39,7 @@ const (
 	HeaderBytes  = 32 << 10
 	Concurrent   = 20_000
 	Attempts     = 4
+	LateOutcomes = Concurrent // while the journal refuses, no more come than requests are under way
 	RetryBurst   = 1000
 	RetryPercent = 20
 	HeaderTime   = 10 * time.Second
@@ -81,6 +83,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.HeaderBytes, HeaderBytes)
 	set(&l.Concurrent, Concurrent)
 	set(&l.Attempts, Attempts)
+	set(&l.LateOutcomes, LateOutcomes)
 	set(&l.RetryBurst, RetryBurst)
 	set(&l.RetryPercent, RetryPercent)
 	set(&l.HeaderTime, HeaderTime)

@@ -14,18 +14,20 @@ import (
 // Metrics are the gateway's counters and histograms. Labels are ids of the
 // terms, statuses and codes: their number is bounded by the terms.
 type Metrics struct {
-	registry  *prometheus.Registry
-	inFlight  prometheus.Gauge
-	requests  *prometheus.CounterVec
-	refusals  *prometheus.CounterVec
-	attempts  *prometheus.CounterVec
-	tokens    *prometheus.CounterVec
-	retries   prometheus.Counter
-	hedges    prometheus.Counter
-	overshoot prometheus.Counter
-	duration  *prometheus.HistogramVec
-	ttft      *prometheus.HistogramVec
-	tpot      *prometheus.HistogramVec
+	registry     *prometheus.Registry
+	inFlight     prometheus.Gauge
+	requests     *prometheus.CounterVec
+	refusals     *prometheus.CounterVec
+	attempts     *prometheus.CounterVec
+	tokens       *prometheus.CounterVec
+	retries      prometheus.Counter
+	hedges       prometheus.Counter
+	overshoot    prometheus.Counter
+	lateWaiting  prometheus.Gauge
+	lateOutcomes *prometheus.CounterVec
+	duration     *prometheus.HistogramVec
+	ttft         *prometheus.HistogramVec
+	tpot         *prometheus.HistogramVec
 }
 
 // NewMetrics returns metrics in a registry of their own.
@@ -48,10 +50,12 @@ func NewMetrics() *Metrics {
 	m.retries = prometheus.NewCounter(prometheus.CounterOpts{Name: "accordo_retries_total", Help: "Attempts after the first of a request."})
 	m.hedges = prometheus.NewCounter(prometheus.CounterOpts{Name: "accordo_hedges_total", Help: "Second attempts sent because the first had not begun to answer."})
 	m.overshoot = prometheus.NewCounter(prometheus.CounterOpts{Name: "accordo_hold_overshoot_total", Help: "Requests that used more than their hold."})
-	m.registry.MustRegister(m.inFlight, m.retries, m.hedges, m.overshoot)
+	m.lateWaiting = prometheus.NewGauge(prometheus.GaugeOpts{Name: "accordo_late_outcomes", Help: "Outcomes that the journal refused and that wait until it can be written again."})
+	m.registry.MustRegister(m.lateWaiting, m.inFlight, m.retries, m.hedges, m.overshoot)
 	m.requests = counter("accordo_requests_total", "Requests of known keys by HTTP status; 499: the client left.", "status", "plan")
 	m.refusals = counter("accordo_refusals_total", "Error objects that the gateway sent, by status and code.", "status", "code")
 	m.attempts = counter("accordo_attempts_total", "Attempts by pool and outcome.", "pool", "outcome")
+	m.lateOutcomes = counter("accordo_late_outcomes_total", "Outcomes that the journal refused: written later, or left open, which makes them suspense at the next start.", "fate")
 	m.tokens = counter("gen_ai_client_token_usage_total", "Tokens of attempts that the provider billed.", "accordo_pool", "gen_ai_request_model", "gen_ai_token_type")
 	m.duration = histogram("gen_ai_server_request_duration_seconds", "Attempts that were served, from the intent to the end.", secondsBuckets, "accordo_pool", "gen_ai_request_model")
 	m.ttft = histogram("gen_ai_server_time_to_first_token_seconds", "From the intent to the first event of a stream or the header of a plain answer.", ttftBuckets, "accordo_pool", "gen_ai_request_model")
