@@ -1,5 +1,19 @@
 package alliance
 
+import "github.com/accordo-ai/accordo/internal/money"
+
+// HourRate is what is paid for every hour of one interval, whether it is used
+// or not.
+type HourRate struct {
+	Term    `yaml:",inline"`
+	PerHour money.Amount `yaml:"per_hour"`
+	Sourced `yaml:",inline"`
+}
+
+// MaxPerHour bounds the commitment of one hour, in micro-units: what was used
+// of it is counted in millionths of a micro-unit, in 64 bits.
+const MaxPerHour = 9_000_000 * money.Micro
+
 // LateDelivery says what it is worth that a provider delivers less capacity
 // than the ramp contracts.
 type LateDelivery struct {

@@ -13,6 +13,7 @@ const (
 	SpendFloor         Shape = "spend_floor"            // S1: usage at contract price plus shortfall to the floor
 	TakeOrPay          Shape = "take_or_pay"            // S3: a fixed fee for capacity delivered by a ramp
 	ThroughputReserved Shape = "throughput_reservation" // S4: a fixed fee for tokens per minute of a model
+	HourlyRate         Shape = "hourly_rate"            // S2: an amount per hour whether used or not, drawn at the contracted price
 	PrepaidCredit      Shape = "prepaid_credit"         // S5: paid at the start of an interval, drawn at the price book, forfeited at its end
 )
 
@@ -48,6 +49,8 @@ type Contract struct {
 	TrueDown *TrueDown `yaml:"true_down,omitempty"`
 	// Fees are fixed payments per interval (take_or_pay, throughput_reservation).
 	Fees []Fee `yaml:"fees,omitempty"`
+	// Rates are the commitments per hour (hourly_rate).
+	Rates []HourRate `yaml:"rates,omitempty"`
 	// Ramp is the capacity contracted from a date on; pools of the contract never add up to more.
 	Ramp []RampStep `yaml:"ramp,omitempty"`
 	// LateDelivery is what happens while less is delivered than contracted.

@@ -63,6 +63,10 @@ func Check(c *alliance.Contract) error {
 		if len(c.Floors) > 0 {
 			return fmt.Errorf("contract %s is %s but has floors: fixed capacity has fees", c.ID, c.Shape)
 		}
+	case alliance.HourlyRate:
+		if len(c.Floors) > 0 || len(c.Fees) > 0 {
+			return fmt.Errorf("contract %s is %s but has floors or fees: it has rates", c.ID, c.Shape)
+		}
 	default:
 		return fmt.Errorf("contract %s has the unknown shape %q", c.ID, c.Shape)
 	}
@@ -145,11 +149,15 @@ func FeesBetween(c *alliance.Contract, from, until time.Time) (money.Amount, err
 	return max(0, after-before), err
 }
 
-// FeesUpTo returns the fixed fees accrued from the start of the contract to
-// an instant, by elapsed seconds, rounded down once per fee. The accrual of a
+// FeesUpTo returns the fixed fees, or commitments per hour, accrued from the
+// start of the contract to an instant, by elapsed seconds, rounded down once
+// per fee. The accrual of a
 // period is the difference of two calls, so periods add up to the fee.
 func FeesUpTo(c *alliance.Contract, at time.Time) (money.Amount, error) {
-	var total money.Amount
+	total, err := hoursUpTo(c, at)
+	if err != nil {
+		return 0, err
+	}
 	for _, f := range c.Fees {
 		length := int64(end(c, f.Until).Sub(f.From.Time) / time.Second)
 		elapsed := min(int64(at.Sub(f.From.Time)/time.Second), length)

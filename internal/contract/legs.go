@@ -28,6 +28,8 @@ const (
 	FloorCut     Event = 46 // a floor was cut by the right to do so
 	MissExpected Event = 47 // a month ended in which a floor is likely to be missed
 	TierReached  Event = 48 // a month ended in which a floor earned a discount
+	HoursOpened  Event = 32 // the commitments of a month's hours came into the books
+	HoursLost    Event = 33 // the month ended with some of them unused
 )
 
 // Class is the class of an account.
@@ -66,13 +68,16 @@ type Basis uint8
 
 // The bases.
 const (
-	AtPrice      Basis = 1 // tokens × the price-book entry of the cost, in currency
-	AtStandard   Basis = 2 // use of capacity × the standard rate, in currency
-	AtUse        Basis = 3 // use of capacity, in chip-seconds or burn units
-	AtCommitment Basis = 4 // tokens × the price of the cost, in open commitment
-	AtFee        Basis = 5 // the share of the fee, in currency
-	AtRest       Basis = 6 // what is left: of the clearing account, or of the floor
-	AtFloor      Basis = 7 // the floor, in open commitment
+	AtPrice      Basis = 1  // tokens × the price-book entry of the cost, in currency
+	AtStandard   Basis = 2  // use of capacity × the standard rate, in currency
+	AtUse        Basis = 3  // use of capacity, in chip-seconds or burn units
+	AtCommitment Basis = 4  // tokens × the price of the cost, in open commitment
+	AtFee        Basis = 5  // the share of the fee, in currency
+	AtRest       Basis = 6  // what is left: of the clearing account, or of the floor
+	AtFloor      Basis = 7  // the floor, in open commitment
+	AtCovered    Basis = 8  // covered tokens × the contracted price, in currency
+	AtBeyond     Basis = 9  // tokens beyond the hour's commitment × the list price, in currency
+	AtDrawn      Basis = 10 // covered tokens × the contracted price, in open commitment
 )
 
 // Leg is one debit and its credit.
@@ -94,6 +99,7 @@ var (
 	shareOpen   = Account{Memo, "share_open", OfContract}
 	shareUsed   = Account{Memo, "share_used", OfContract}
 	clearing    = Account{Asset, "capacity_clearing", OfPool}
+	hourPaid    = Account{Asset, "capacity_clearing", OfContract}
 	accrued     = Account{Liability, "accrued", OfProvider}
 	payable     = Account{Liability, "payable", OfProvider}
 	ownCapacity = Account{Asset, "own_capacity", OfContract}
@@ -152,6 +158,17 @@ func Legs(c *alliance.Contract, billing alliance.Billing, ev Event) []Leg {
 			return []Leg{{shortfall, payable, AtRest}, {commitLost, commitOpen, AtRest}}
 		}
 		return adjusting(ev)
+	case alliance.HourlyRate:
+		switch ev {
+		case Usage:
+			return []Leg{{compute, hourPaid, AtCovered}, {commitUsed, commitOpen, AtDrawn}, {compute, accrued, AtBeyond}}
+		case FeeAccrued:
+			return []Leg{{hourPaid, accrued, AtFee}}
+		case HoursOpened:
+			return []Leg{{commitOpen, commitFloor, AtFee}}
+		case HoursLost:
+			return []Leg{{commitLost, commitOpen, AtRest}}
+		}
 	case alliance.PrepaidCredit:
 		switch ev {
 		case Usage:

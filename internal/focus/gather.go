@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -29,14 +30,14 @@ var (
 	meterTypes = [meters]string{"input", "cache_read", "cache_write", "output", "reasoning"}
 )
 
-// counts returns the five counts in the order of the meters.
-func counts(v usage.Vector) [meters]int64 {
+// tokensOf returns the five counts in the order of the meters.
+func tokensOf(v usage.Vector) [meters]int64 {
 	return [meters]int64{v.UncachedInput, v.CacheRead, v.CacheWrite, v.Output, v.Reasoning}
 }
 
 // upTo returns v with the counts of the meters after m set to 0.
 func upTo(v usage.Vector, m meter) usage.Vector {
-	n := counts(v)
+	n := tokensOf(v)
 	for i := int(m) + 1; i < meters; i++ {
 		n[i] = 0
 	}
@@ -111,6 +112,9 @@ type Books struct {
 	// retired is open commitment used by entries that no request is behind.
 	retired map[string]money.Amount
 	periods map[periodKey]*periodSpan
+	// hours is what was left of the hour's commitment before outcomes of the
+	// batch under way that drew on one.
+	hours map[uint64]int64
 	// suspended counts attempts in suspense; estimates are what they may cost.
 	suspended int64
 	estimates map[ledger.Asset]money.Amount
@@ -138,7 +142,7 @@ type periodSpan struct{ created, updated int64 }
 func NewBooks(terms *ledger.Book) *Books {
 	return &Books{
 		terms: terms, open: map[uint64]record.Record{}, groups: map[groupKey]*group{},
-		shares: map[ledger.Key][]share{}, retired: map[string]money.Amount{}, periods: map[periodKey]*periodSpan{}, estimates: map[ledger.Asset]money.Amount{},
+		shares: map[ledger.Key][]share{}, hours: map[uint64]int64{}, retired: map[string]money.Amount{}, periods: map[periodKey]*periodSpan{}, estimates: map[ledger.Asset]money.Amount{},
 	}
 }
 
@@ -158,28 +162,70 @@ func (b *Books) Record(r *record.Record) {
 	}
 }
 
-// line parts one attempt among rows. An entry of a closed month is booked in
-// the first open one; entries finds it by the key that its lines have.
+// Left says what was left of the hour's commitment before an outcome, as the
+// books kept it. It is given before the batch that holds the outcome.
+func (b *Books) Left(outcome uint64, left int64) { b.hours[outcome] = left }
+
+// line parts one attempt among rows: the tokens that an hour's commitment
+// covers and those beyond it as two, for their costs and prices differ.
 func (b *Books) line(intent, outcome *record.Record, entries map[ledger.Key]*ledger.Entry) error {
+	left, hourly := b.hours[outcome.Sequence]
+	if !hourly {
+		return b.whole(intent, outcome, ledger.Lefts{}, true, entries)
+	}
+	delete(b.hours, outcome.Sequence)
 	t, err := b.terms.TermsAt(intent.Intent.Terms, outcome.Sequence)
 	if err != nil {
 		return err
 	}
-	whole, err := ledger.LineOf(intent, outcome, t)
+	line, err := ledger.LineAfter(intent, outcome, t, ledger.Lefts{Hour: &left})
+	if err != nil {
+		return fmt.Errorf("line of outcome %d: %w", outcome.Sequence, err)
+	}
+	counts := true
+	for i := range line.Postings {
+		p := &line.Postings[i]
+		if p.Kind != ledger.Cost || p.Tokens == nil {
+			continue
+		}
+		out := *outcome.Outcome
+		out.Usage = *p.Tokens
+		r := *outcome
+		r.Outcome = &out
+		room := int64(0) // all of this part is beyond the commitment
+		if p.Credit.Kind() == clearingKind {
+			room = math.MaxInt64
+		}
+		if err := b.whole(intent, &r, ledger.Lefts{Hour: &room}, counts, entries); err != nil {
+			return err
+		}
+		counts = false // the request is counted once
+	}
+	return nil
+}
+
+// whole parts one attempt among rows. An entry of a closed month is booked in
+// the first open one; entries finds it by the key that its lines have.
+func (b *Books) whole(intent, outcome *record.Record, left ledger.Lefts, counts bool, entries map[ledger.Key]*ledger.Entry) error {
+	t, err := b.terms.TermsAt(intent.Intent.Terms, outcome.Sequence)
+	if err != nil {
+		return err
+	}
+	whole, err := ledger.LineAfter(intent, outcome, t, left)
 	if err != nil {
 		return fmt.Errorf("line of outcome %d: %w", outcome.Sequence, err)
 	}
 	if whole.Suspense != "" || len(whole.Postings) == 0 {
 		return nil
 	}
-	s := splitter{intent: intent, outcome: outcome, terms: t, whole: &whole}
+	s := splitter{left: left, intent: intent, outcome: outcome, terms: t, whole: &whole}
 	if p := posting(&whole, ledger.Cost); p != nil {
 		if e := entries[p.Key]; e != nil && e.Corrects() != 0 {
 			s.booked = e.Period
 		}
 	}
-	tokens := counts(whole.Tokens)
-	counted := false
+	tokens := tokensOf(whole.Tokens)
+	counted := !counts
 	for m := range meter(meters) {
 		if tokens[m] == 0 {
 			continue
@@ -206,6 +252,7 @@ func (b *Books) line(intent, outcome *record.Record, entries map[ledger.Key]*led
 // splitter parts the postings of one line by kind of token.
 type splitter struct {
 	intent, outcome *record.Record
+	left            ledger.Lefts
 	terms           *ledger.Terms
 	whole           *ledger.Line
 	before          *ledger.Line // of the tokens up to the meter before
@@ -235,7 +282,7 @@ func (b *Books) share(s *splitter, g *group, m meter) error {
 	if out.Usage != s.whole.Tokens {
 		r := *s.outcome
 		r.Outcome = &out
-		line, err := ledger.LineOf(s.intent, &r, s.terms)
+		line, err := ledger.LineAfter(s.intent, &r, s.terms, s.left)
 		if err != nil {
 			return err
 		}

@@ -105,6 +105,7 @@ type Step struct {
 	Requests []Located
 	Subjects []Subject // new values of the subjects that changed
 	Lefts    []Left    // of the outcomes that were parted at a quota's edge
+	Hours    []Left    // of the outcomes that drew on an hour's commitment
 	Fact     *Fact     // that the batch posts, nil for records
 }
 

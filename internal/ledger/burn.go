@@ -50,11 +50,16 @@ type FloorBurn struct {
 
 // Spent returns what is not open any more of the floor that the terms state
 // for the contract's interval that contains at, in micro-units: what retired
-// it, more by what a fact cut and less by what one raised it. It is 0 for a contract without a floor then.
+// it, more by what a fact cut and less by what one raised it. It is 0
+// for a contract without a floor then. Of a commitment per hour it is what its
+// hour has had drawn.
 func (b *Book) Spent(t *Terms, id alliance.ContractID, at time.Time) money.Amount {
 	c := t.contracts[id]
 	if c == nil {
 		return 0
+	}
+	if contract.Covers(c.Shape) {
+		return b.drawn(c, at)
 	}
 	f, ok := contract.FloorAt(c, at)
 	if !ok {

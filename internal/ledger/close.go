@@ -135,6 +135,9 @@ func (p *factPosting) closeMonth(m *MonthClosed) error {
 		if err := mp.abate(c, fees); err != nil {
 			return err
 		}
+		if err := mp.hours(c); err != nil {
+			return err
+		}
 		for j := range c.Floors {
 			if f := &c.Floors[j]; f.Until.After(mp.start) && !f.Until.After(mp.end) {
 				mp.endFloor(c, f)

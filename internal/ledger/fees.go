@@ -65,6 +65,9 @@ type poolPart struct {
 // overPools parts an amount over the contract's pools by their size; the last
 // takes what rounding leaves. A contract without pools takes it itself.
 func (p *monthPosting) overPools(c *alliance.Contract, amount money.Amount) ([]poolPart, error) {
+	if contract.Covers(c.Shape) { // its pools draw on one account of the contract
+		return []poolPart{{string(c.ID), amount}}, nil
+	}
 	names, sizes, total := []string{}, []int64{}, int64(0)
 	for i := range p.t.alliance.Pools {
 		if pool := &p.t.alliance.Pools[i]; pool.Contract == c.ID {
@@ -113,6 +116,8 @@ func (p *monthPosting) unused(fees map[AccountID]money.Amount) {
 		c := ""
 		if pool := p.t.pools[alliance.PoolID(a.Ref())]; pool != nil {
 			c = string(pool.Contract)
+		} else if k := p.t.contracts[alliance.ContractID(a.Ref())]; k != nil {
+			c = string(k.ID)
 		}
 		p.post(Unused, p.account(contract.Expense, "unused_capacity", a.Ref()), a, p.currency(), c, left[a])
 	}

@@ -45,10 +45,15 @@ type Left struct {
 type part uint8
 
 const (
-	whole   part = 0
-	inside  part = 1 // of the included quota
-	outside part = 2 // of it
+	whole     part = 0
+	inside    part = 1 // of the included quota
+	outside   part = 2 // of it
+	covered   part = 3 // by the hour's commitment
+	uncovered part = 4 // by it
 )
+
+// parts are the tokens of a request, all and as quota and commitment part them.
+type parts struct{ all, inside, outside, covered, uncovered usage.Vector }
 
 // included is how the use of a plan with a fee or an included quota counts.
 type included struct {
@@ -113,14 +118,18 @@ func (r *resolver) keyed(k Key) Key {
 }
 
 // of returns the tokens of a request that the rule rates, and whether it has any.
-func (r *rule) of(u, in, out usage.Vector) (usage.Vector, bool) {
+func (r *rule) of(u *parts) (usage.Vector, bool) {
 	switch r.part {
 	case inside:
-		return in, !in.IsZero()
+		return u.inside, !u.inside.IsZero()
 	case outside:
-		return out, !out.IsZero()
+		return u.outside, !u.outside.IsZero()
+	case covered:
+		return u.covered, !u.covered.IsZero() || u.all.IsZero()
+	case uncovered:
+		return u.uncovered, !u.uncovered.IsZero()
 	}
-	return u, true
+	return u.all, true
 }
 
 // split parts tokens at the edge of a quota: kind by kind in the order of a
@@ -137,25 +146,7 @@ func (in *included) split(u usage.Vector, left int64) (inside, outside usage.Vec
 		}
 		return u, usage.Vector{}, n
 	}
-	w := &in.weights
-	for _, k := range [...]struct {
-		n, weight   int64
-		inside, out *int64
-	}{
-		{u.UncachedInput, int64(w.Input), &inside.UncachedInput, &outside.UncachedInput},
-		{u.CacheRead, int64(w.CacheRead), &inside.CacheRead, &outside.CacheRead},
-		{u.CacheWrite, int64(w.CacheWrite), &inside.CacheWrite, &outside.CacheWrite},
-		{u.Output, int64(w.Output), &inside.Output, &outside.Output},
-		{u.Reasoning, int64(w.Reasoning), &inside.Reasoning, &outside.Reasoning},
-	} {
-		fit := k.n
-		if k.weight > 0 {
-			fit = min(k.n, (left-used)/k.weight)
-		}
-		*k.inside, *k.out = fit, k.n-fit
-		used += fit * k.weight
-	}
-	return inside, outside, used
+	return rating.Fit(&in.weights, u, left)
 }
 
 // key identifies the subject of a request. An end user that no header named

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -24,15 +25,16 @@ func salesHistory(t *rapid.T) []record.Record {
 	return storetest.SalesHistory(draw(t), rapid.IntRange(5, 150).Draw(t, "steps"))
 }
 
-func postSales(t *rapid.T, records []record.Record) (*desk, []ledger.Left) {
+func postSales(t *rapid.T, records []record.Record) (*desk, map[uint64]ledger.Lefts) {
 	d := &desk{book: ledger.New(storetest.SalesTerms), records: records}
-	var lefts []ledger.Left
+	lefts := map[uint64]ledger.Lefts{}
 	for _, b := range storetest.Split(records) {
 		step, err := d.book.Post(b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.steps, lefts = append(d.steps, step), append(lefts, step.Lefts...)
+		d.steps = append(d.steps, step)
+		maps.Copy(lefts, storetest.LeftsOf(&step))
 	}
 	return d, lefts
 }
@@ -183,11 +185,7 @@ func TestIncluded_ReplayFromStateGivesTheSameBytes(t *testing.T) {
 func TestIncluded_LinesRecomputeEveryEntry(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		records := salesHistory(t)
-		d, list := postSales(t, records)
-		lefts := map[uint64]int64{}
-		for _, l := range list {
-			lefts[l.Outcome] = l.Left
-		}
+		d, lefts := postSales(t, records)
 		var all []ledger.Line
 		done := map[uint64]bool{}
 		for i := range records {
@@ -392,7 +390,7 @@ func TestIncluded_MonthsCloseInTheMiddle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		records := salesHistory(t)
 		once := &desk{book: ledger.New(storetest.SalesTerms), records: records}
-		lefts := map[uint64]int64{}
+		lefts := map[uint64]ledger.Lefts{}
 		closed := false
 		for _, b := range storetest.Split(records) {
 			step, err := once.book.Post(b)
@@ -400,9 +398,7 @@ func TestIncluded_MonthsCloseInTheMiddle(t *testing.T) {
 				t.Fatal(err)
 			}
 			once.steps = append(once.steps, step)
-			for _, l := range step.Lefts {
-				lefts[l.Outcome] = l.Left
-			}
+			maps.Copy(lefts, storetest.LeftsOf(&step))
 			if !closed && once.book.Head().At >= july && once.book.Head().Terms != "" {
 				closed = true
 				if err := once.fact(ledger.Event{PoolBilled: &ledger.PoolBilled{Pool: "aws-chips", Month: 202606, Reason: "invoice"}}); err != nil {

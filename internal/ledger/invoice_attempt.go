@@ -50,6 +50,11 @@ func (im *importer) attempt(l *invoice.Line, place string, again bool) error {
 		return im.differ(MissingUsage, place, im.charges(l, a), evidenceOf(a))
 	}
 	a.seen = true
+	if a.flow.hourly != nil && l.Tokens == a.used { // the line states what is covered, too
+		own := *l
+		own.Tokens = a.tokens
+		l = &own
+	}
 	booked := a.booked()
 	d, kind := im.charges(l, a)-booked, ""
 	switch {

@@ -26,10 +26,12 @@ type billed struct {
 	tokens          usage.Vector // booked; nothing while it is suspense
 	heldTokens      usage.Vector // what its suspense is estimated by
 	past            usage.Vector // of the booked ones, beyond the commitment
+	used            usage.Vector // of a commitment per hour: with those that it covers
 	held            bool         // its suspense is open
 	month           bool         // it is of the invoice's month
 	before          bool         // an earlier invoice billed it
 	seen            bool
+	counts          bool // it is there only to count what its hour had drawn
 }
 
 // owed is the rule by which the attempt accrues to its provider, nil when it
@@ -126,12 +128,17 @@ type provided struct {
 
 	attempts map[record.AttemptID]*billed
 	order    []*billed            // by outcome
+	hours    *covering            // nil where the provider has no commitment per hour
 	groups   map[string][]*billed // by period and name of their model
 }
 
 // read finds the attempts in the journal.
 func (p *provided) read() error {
 	p.attempts, p.groups = map[record.AttemptID]*billed{}, map[string][]*billed{}
+	var err error
+	if p.hours, err = p.covering(); err != nil {
+		return err
+	}
 	open, flows := map[uint64]*billed{}, map[flowKey]*flow{}
 	for r, err := range p.evidence.Records(1) {
 		if err != nil {
@@ -163,7 +170,8 @@ func (p *provided) read() error {
 func (p *provided) candidate(r *record.Record, flows map[flowKey]*flow) (*billed, error) {
 	in := r.Intent
 	month := monthOf(time.Unix(0, r.At)) == p.month
-	if !month && !p.listed[in.Attempt] {
+	wanted := month || p.listed[in.Attempt]
+	if !wanted && p.hours == nil {
 		return nil, nil
 	}
 	t, err := p.b.Terms(in.Terms)
@@ -180,7 +188,10 @@ func (p *provided) candidate(r *record.Record, flows map[flowKey]*flow) (*billed
 		f = t.flow(in, r.At, exchange.Always)
 		flows[k] = f
 	}
-	a := &billed{attempt: in.Attempt, intent: r.Sequence, at: r.At, flow: f, pool: in.Pool, contract: string(pool.Contract), month: month, estimate: in.Estimate}
+	if !wanted && f.hourly == nil {
+		return nil, nil
+	}
+	a := &billed{counts: !wanted, attempt: in.Attempt, intent: r.Sequence, at: r.At, flow: f, pool: in.Pool, contract: string(pool.Contract), month: month, estimate: in.Estimate}
 	a.names = []string{name(in.Model), in.Model}
 	for i := range pool.Models {
 		if m := &pool.Models[i]; string(m.Model) == name(in.Model) && m.UpstreamName != "" && m.UpstreamName != name(in.Model) {
@@ -209,6 +220,15 @@ func (p *provided) outcome(a *billed, r *record.Record) {
 		a.tokens = estimate(&in, r.Outcome, why)
 	case why == "":
 		a.tokens = r.Outcome.Usage
+	}
+	if a.flow.hourly != nil && why == "" && owed {
+		a.used = a.tokens
+		if uncovered := p.hours.take(a.flow.hourly, a.at, r.Outcome.Usage); closed == nil && !p.b.writtenOff[r.Sequence] {
+			a.tokens = uncovered
+		}
+	}
+	if a.counts {
+		return
 	}
 	if b := a.flow.beyond; b != nil {
 		a.past = a.tokens.Add(p.b.inside(b.used.Ref(), r.Sequence, a.tokens).Neg())

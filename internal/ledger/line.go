@@ -8,6 +8,7 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/rating"
 	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/usage"
 )
@@ -57,18 +58,20 @@ var ErrMismatch = errors.New("the outcome is not of this intent")
 
 // LineOf returns the exact line of one attempt. An attempt that is known not
 // to be billed has a line without postings. Where the plan includes a quota
-// with an overage, the line lacks what is sold: LineAfter tells it.
+// with an overage, the line lacks what is sold, and where the contract commits
+// to an amount per hour, what it costs: LineAfter tells them.
 func LineOf(intent, outcome *record.Record, t *Terms) (Line, error) {
-	return lineOf(intent, outcome, t, nil)
+	return LineAfter(intent, outcome, t, Lefts{})
 }
 
-// LineAfter returns the exact line of one attempt of a subject of whose
-// included quota so much was left, as the books kept it with the outcome.
-func LineAfter(intent, outcome *record.Record, t *Terms, left int64) (Line, error) {
-	return lineOf(intent, outcome, t, &left)
-}
+// Lefts is what was left before an outcome was posted, as the books keep it
+// with the outcome: of the subject's included quota, and of the hour's
+// commitment. Nil: it was not parted so, or is not known.
+type Lefts struct{ Quota, Hour *int64 }
 
-func lineOf(intent, outcome *record.Record, t *Terms, left *int64) (Line, error) {
+// LineAfter returns the exact line of one attempt of whose quota or hour so
+// much was left.
+func LineAfter(intent, outcome *record.Record, t *Terms, left Lefts) (Line, error) {
 	in, out := intent.Intent, outcome.Outcome
 	if in == nil || out == nil || out.Intent != intent.Sequence {
 		return Line{}, ErrMismatch
@@ -91,18 +94,25 @@ func lineOf(intent, outcome *record.Record, t *Terms, left *int64) (Line, error)
 		l.Postings = []Posting{f.suspense.posting(k, l.Tokens)}
 	default:
 		hasCost := false
-		within, beyond := out.Usage, usage.Vector{}
+		u := parts{all: out.Usage, inside: out.Usage}
 		if in := f.included; in != nil && in.counts && !in.stops {
-			within, l.Note = usage.Vector{}, NoLeft
-			if left != nil {
-				within, beyond, _ = in.split(out.Usage, *left)
+			u.inside, l.Note = usage.Vector{}, NoLeft
+			if left.Quota != nil {
+				u.inside, u.outside, _ = in.split(out.Usage, *left.Quota)
 				l.Note = ""
+			}
+		}
+		if f.hourly != nil {
+			if left.Hour == nil {
+				l.Note = NoLeft
+			} else {
+				u.covered, u.uncovered, _ = rating.Fit(&f.hourly.weights, out.Usage, *left.Hour)
 			}
 		}
 		for i := range f.served {
 			hasCost = hasCost || f.served[i].key.Kind == Cost
-			if u, ok := f.served[i].of(out.Usage, within, beyond); ok {
-				l.Postings = append(l.Postings, f.served[i].posting(f.served[i].key, u))
+			if tokens, ok := f.served[i].of(&u); ok {
+				l.Postings = append(l.Postings, f.served[i].posting(f.served[i].key, tokens))
 			}
 		}
 		if !hasCost {

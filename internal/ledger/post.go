@@ -190,17 +190,22 @@ func (p *posting) outcome(i int, r *record.Record) error {
 		if f.beyond != nil {
 			p.surcharge(f, in.Attempt, at, r)
 		}
-		within, beyond := out.Usage, usage.Vector{}
+		u := parts{all: out.Usage, inside: out.Usage}
+		if f.hourly != nil {
+			var left int64
+			u.covered, u.uncovered, left = p.cover(f.hourly, at, out.Usage)
+			p.step.Hours = append(p.step.Hours, Left{r.Sequence, left})
+		}
 		if f.included != nil {
 			var left int64
-			within, beyond, left = p.use(f.included, in, at, r.Sequence, out.Usage)
+			u.inside, u.outside, left = p.use(f.included, in, at, r.Sequence, out.Usage)
 			if f.included.counts && !f.included.stops {
 				p.step.Lefts = append(p.step.Lefts, Left{r.Sequence, left})
 			}
 		}
 		for j := range f.served {
-			if u, ok := f.served[j].of(out.Usage, within, beyond); ok {
-				p.add(f.slots[j], f.served[j].numerator(u), u, in.Attempt, at, r)
+			if tokens, ok := f.served[j].of(&u); ok {
+				p.add(f.slots[j], f.served[j].numerator(tokens), tokens, in.Attempt, at, r)
 			}
 		}
 	}

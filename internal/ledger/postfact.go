@@ -198,14 +198,15 @@ func (p *factPosting) closeSuspense(s *SuspenseClosed) error {
 	if len(rules) == 0 {
 		return refuse("the terms do not rate attempt %s (%s): waive it, and book the invoice line's amount as a difference", s.Attempt, f.why)
 	}
-	within, beyond := used, usage.Vector{}
+	// The hour has passed: what is owed for it after all is owed beyond its commitment.
+	u := parts{all: used, inside: used, uncovered: used}
 	if f.included != nil && s.BillCustomer {
 		p.b.relocate(&flow{included: f.included})
-		within, beyond, _ = p.use(f.included, in, intent.At, s.Outcome, used)
+		u.inside, u.outside, _ = p.use(f.included, in, intent.At, s.Outcome, used)
 	}
 	for i := range rules {
-		if u, ok := rules[i].of(used, within, beyond); ok {
-			p.add(rules[i].key, rules[i].divisor, rules[i].numerator(u), u, cite)
+		if tokens, ok := rules[i].of(&u); ok {
+			p.add(rules[i].key, rules[i].divisor, rules[i].numerator(tokens), tokens, cite)
 		}
 	}
 	if f.beyond != nil {

@@ -21,7 +21,9 @@ type resolver struct {
 	pool     *alliance.Pool
 	contract *alliance.Contract
 	provider string
-	rate     exchange.Rate // of a contract in another currency
+	rate     exchange.Rate  // of a contract in another currency
+	list     alliance.Rates // owed beyond a commitment per hour
+	rateFrom alliance.Date  // begin of that commitment's rate
 }
 
 func (r *resolver) resolve() {
@@ -40,9 +42,13 @@ func (r *resolver) resolve() {
 	}
 	rates, priced := r.t.prices.ByID(alliance.PriceID(r.in.CostPrice))
 	fixed := contract.Perishes(r.contract.Shape)
-	if fixed {
+	switch {
+	case fixed:
 		r.suspense(alliance.Rates{}, "")
-	} else {
+	case contract.Covers(r.contract.Shape):
+		r.hour(rates)
+		r.suspense(r.list, r.in.CostPrice)
+	default:
 		r.suspense(rates, r.in.CostPrice)
 	}
 	if !fixed && !priced {
@@ -118,6 +124,8 @@ func (r *resolver) ref(a contract.Account) AccountID {
 func (r *resolver) leg(leg contract.Leg, rates alliance.Rates) {
 	ref, id := r.ref, string(r.contract.ID)
 	switch leg.Basis {
+	case contract.AtCovered, contract.AtDrawn, contract.AtBeyond:
+		r.hourLeg(leg, ref, rates)
 	case contract.AtPrice:
 		credit := ref(leg.Credit)
 		if leg.Credit.Of == contract.OfInterval {

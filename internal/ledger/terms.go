@@ -134,7 +134,9 @@ type flow struct {
 	// included is how use counts against what the plan includes, nil where it
 	// includes nothing.
 	included *included
-	why      string
+	// hourly is the commitment per hour that covers use, nil where none does.
+	hourly *hourly
+	why    string
 }
 
 // Reasons why a served request is suspense all the same.
@@ -150,8 +152,9 @@ const (
 // terms do not state: its cost is unknown, its use of capacity is booked.
 const NoStandardRate = "standard_rate_unknown"
 
-// NoLeft is the note of a line whose split at the edge of an included quota
-// is not known yet: the books know it once the outcome is posted.
+// NoLeft is the note of a line whose split at the edge of an included quota, or
+// of an hour's commitment, is not known yet: the books know it once the outcome
+// is posted.
 const NoLeft = "included_quota_not_posted"
 
 // flow resolves the intent made at an instant, with the rates of exchange that

@@ -104,3 +104,28 @@ func (b *Book) ByID(id alliance.PriceID) (alliance.Rates, bool) {
 	r, ok := b.rates[id]
 	return r, ok
 }
+
+// Fit parts tokens at the edge of what is left of a quota or a commitment:
+// kind by kind in the order of a vector, a token is inside while what is left
+// pays for it whole at its weight. used is what those inside take. A token
+// without a weight takes nothing and is inside.
+func Fit(weights *alliance.Rates, u usage.Vector, left int64) (inside, outside usage.Vector, used int64) {
+	for _, k := range [...]struct {
+		n, weight   int64
+		inside, out *int64
+	}{
+		{u.UncachedInput, int64(weights.Input), &inside.UncachedInput, &outside.UncachedInput},
+		{u.CacheRead, int64(weights.CacheRead), &inside.CacheRead, &outside.CacheRead},
+		{u.CacheWrite, int64(weights.CacheWrite), &inside.CacheWrite, &outside.CacheWrite},
+		{u.Output, int64(weights.Output), &inside.Output, &outside.Output},
+		{u.Reasoning, int64(weights.Reasoning), &inside.Reasoning, &outside.Reasoning},
+	} {
+		fit := k.n
+		if k.weight > 0 {
+			fit = min(k.n, (left-used)/k.weight)
+		}
+		*k.inside, *k.out = fit, k.n-fit
+		used += fit * k.weight
+	}
+	return inside, outside, used
+}

@@ -97,7 +97,7 @@ type marginer struct {
 	users    map[[16]byte]struct{}
 	full     bool // more users than can be told apart
 	assigned map[string]money.Amount
-	lefts    map[uint64]int64
+	lefts    map[uint64]ledger.Lefts
 	held     [2]uint64 // outcomes that lefts covers
 }
 
@@ -202,7 +202,7 @@ const leftsAhead = 20_000
 
 // line returns the line of an outcome, parted as the books parted it.
 func (m *marginer) line(intent, outcome *record.Record) (ledger.Line, error) {
-	t, err := m.cache.Terms(intent.Intent.Terms)
+	t, err := m.cache.TermsAt(intent.Intent.Terms, outcome.Sequence)
 	if err != nil {
 		return ledger.Line{}, err
 	}
@@ -212,7 +212,7 @@ func (m *marginer) line(intent, outcome *record.Record) (ledger.Line, error) {
 		}
 		m.held = [2]uint64{n, n + leftsAhead}
 	}
-	return lineOf(intent, outcome, t, m.lefts)
+	return ledger.LineAfter(intent, outcome, t, m.lefts[outcome.Sequence])
 }
 
 func (m *marginer) request(intent, outcome *record.Record) error {

@@ -55,9 +55,9 @@ type Reader interface {
 	Differences(ctx context.Context) ([]Placed, error)
 	// Open returns the posted intents that wait for their outcome, in order.
 	Open(ctx context.Context) ([]ledger.OpenIntent, error)
-	// Lefts returns what was left of included quotas before the outcomes from
-	// one record to another, of those that were parted.
-	Lefts(ctx context.Context, first, last uint64) (map[uint64]int64, error)
+	// Lefts returns what was left of included quotas and of hours' commitments
+	// before the outcomes from one record to another, of those that were parted.
+	Lefts(ctx context.Context, first, last uint64) (map[uint64]ledger.Lefts, error)
 	// Find returns where a request may stand in the journal, newest first. The
 	// index is by hash: the caller compares the request's id in the journal.
 	Find(ctx context.Context, request string) ([]ledger.Located, error)

@@ -195,14 +195,7 @@ func (f *finder) exact(intent, outcome *record.Record, t *ledger.Terms) (ledger.
 	if err != nil {
 		return ledger.Line{}, err
 	}
-	return lineOf(intent, outcome, t, lefts)
-}
-
-func lineOf(intent, outcome *record.Record, t *ledger.Terms, lefts map[uint64]int64) (ledger.Line, error) {
-	if left, parted := lefts[outcome.Sequence]; parted {
-		return ledger.LineAfter(intent, outcome, t, left)
-	}
-	return ledger.LineOf(intent, outcome, t)
+	return ledger.LineAfter(intent, outcome, t, lefts[outcome.Sequence])
 }
 
 // tail looks through the records that are not posted yet.
@@ -288,7 +281,7 @@ func Lines(ctx context.Context, books Reader, records Records, terms TermsFunc, 
 // surcharged recomputes the lines of what usage beyond a commitment costs on
 // top. All tokens of its requests are beyond but those of the first, within
 // which the commitment may end.
-func surcharged(outcomes []record.Record, intents map[uint64]*record.Record, lefts map[uint64]int64, cache *ledger.Book, e *ledger.Entry) (lines []ledger.Line, err error) {
+func surcharged(outcomes []record.Record, intents map[uint64]*record.Record, lefts map[uint64]ledger.Lefts, cache *ledger.Book, e *ledger.Entry) (lines []ledger.Line, err error) {
 	var list []*record.Record
 	rest := e.Tokens
 	for i := range outcomes {
@@ -301,7 +294,7 @@ func surcharged(outcomes []record.Record, intents map[uint64]*record.Record, lef
 		if err != nil {
 			return nil, err
 		}
-		line, err := lineOf(intent, &outcomes[i], t, lefts)
+		line, err := ledger.LineAfter(intent, &outcomes[i], t, lefts[outcomes[i].Sequence])
 		if err != nil {
 			return nil, err
 		}
@@ -326,7 +319,7 @@ func surcharged(outcomes []record.Record, intents map[uint64]*record.Record, lef
 	return lines, nil
 }
 
-func matching(outcomes []record.Record, intents map[uint64]*record.Record, lefts map[uint64]int64, cache *ledger.Book, e *ledger.Entry) (lines []ledger.Line, err error) {
+func matching(outcomes []record.Record, intents map[uint64]*record.Record, lefts map[uint64]ledger.Lefts, cache *ledger.Book, e *ledger.Entry) (lines []ledger.Line, err error) {
 	for i := range outcomes {
 		intent := intents[outcomes[i].Outcome.Intent]
 		if intent == nil || intent.Intent.Attempt != outcomes[i].Outcome.Attempt {
@@ -337,7 +330,7 @@ func matching(outcomes []record.Record, intents map[uint64]*record.Record, lefts
 		if err != nil {
 			return nil, err
 		}
-		line, err := lineOf(intent, &outcomes[i], t, lefts)
+		line, err := ledger.LineAfter(intent, &outcomes[i], t, lefts[outcomes[i].Sequence])
 		if err != nil {
 			return nil, err
 		}

@@ -36,10 +36,18 @@ func (c *checker) contracts() {
 		case alliance.TakeOrPay, alliance.ThroughputReserved:
 			c.intervals(k, "fees", fees)
 			c.foreign(k, "floors", len(floors), "spend_floor or prepaid_credit")
+		case alliance.HourlyRate:
+			c.hourly(k)
+			c.foreign(k, "floors", len(floors), "spend_floor or prepaid_credit")
+			c.foreign(k, "fees", len(fees), "take_or_pay or throughput_reservation")
+			c.foreign(k, "ramp", len(k.Ramp), "spend_floor, take_or_pay or throughput_reservation")
 		case alliance.PayPerUse:
 			c.foreign(k, "floors", len(floors), "spend_floor or prepaid_credit")
 			c.foreign(k, "fees", len(fees), "take_or_pay or throughput_reservation")
 			c.foreign(k, "ramp", len(k.Ramp), "spend_floor, take_or_pay or throughput_reservation")
+		}
+		if k.Shape != alliance.HourlyRate {
+			c.foreign(k, "rates", len(k.Rates), "hourly_rate")
 		}
 		if k.Shape == alliance.PrepaidCredit {
 			c.foreign(k, "ramp", len(k.Ramp), "spend_floor, take_or_pay or throughput_reservation")
@@ -255,6 +263,8 @@ func (c *checker) billing(p *alliance.Pool, k *alliance.Contract) {
 		c.log.add(c.at(p, "billed_by"), fmt.Sprintf("pool %s is billed by %s, but contract %s is a %s", p.ID, p.BilledBy, k.ID, k.Shape), remedy)
 	}
 	switch {
+	case k.Shape == alliance.HourlyRate && p.BilledBy == alliance.BilledByChipSecond:
+		c.log.add(c.at(p, "billed_by"), fmt.Sprintf("pool %s draws on the hourly_rate %s by the chip-second: an hour is drawn at prices of tokens", p.ID, k.ID), "billed_by: token")
 	case k.Shape == alliance.PrepaidCredit && p.BilledBy == alliance.BilledByChipSecond:
 		c.log.add(c.at(p, "billed_by"), fmt.Sprintf("pool %s draws on the prepaid_credit %s by the chip-second: a credit is drawn at prices of tokens", p.ID, k.ID), "billed_by: token")
 	case k.Shape == alliance.TakeOrPay && p.Chips == 0:

@@ -20,17 +20,26 @@ func subjects(ctx context.Context, tx *sql.Tx) (list []ledger.Subject, err error
 	return list, err
 }
 
-// Lefts returns what was left of included quotas before the outcomes from
-// first to last that were parted.
-func (s *Store) Lefts(ctx context.Context, first, last uint64) (map[uint64]int64, error) {
-	lefts := map[uint64]int64{}
+// Lefts returns what was left of included quotas and of hours' commitments
+// before the outcomes from first to last that were parted.
+func (s *Store) Lefts(ctx context.Context, first, last uint64) (map[uint64]ledger.Lefts, error) {
+	lefts := map[uint64]ledger.Lefts{}
 	err := s.view(ctx, func(tx *sql.Tx) error {
 		return each(ctx, tx, func(r row) error {
 			var outcome, left int64
-			err := r.Scan(&outcome, &left)
-			lefts[uint64(outcome)] = left
-			return err
-		}, "SELECT outcome, remain FROM parted WHERE outcome BETWEEN ? AND ?", int64(first), int64(last))
+			var hour bool
+			if err := r.Scan(&outcome, &left, &hour); err != nil {
+				return err
+			}
+			v := lefts[uint64(outcome)]
+			if hour {
+				v.Hour = &left
+			} else {
+				v.Quota = &left
+			}
+			lefts[uint64(outcome)] = v
+			return nil
+		}, "SELECT outcome, remain, 0 FROM parted WHERE outcome BETWEEN ?1 AND ?2 UNION ALL SELECT outcome, remain, 1 FROM covered WHERE outcome BETWEEN ?1 AND ?2", int64(first), int64(last))
 	})
 	return lefts, err
 }
@@ -48,4 +57,8 @@ func (w *writer) subjects(s *ledger.Step) {
 		w.rows.add(int64(v.Outcome), v.Left)
 	}
 	w.bulk("INSERT INTO parted (outcome, remain) VALUES ", 2, "", &w.rows)
+	for _, v := range s.Hours {
+		w.rows.add(int64(v.Outcome), v.Left)
+	}
+	w.bulk("INSERT INTO covered (outcome, remain) VALUES ", 2, "", &w.rows)
 }

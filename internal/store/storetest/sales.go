@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
 )
@@ -50,6 +51,7 @@ func SalesTerms(hash string) (*alliance.Alliance, error) {
 			a.Plans[i].Subject, a.Plans[i].WholesaleFee = "end_user", &alliance.SubscriptionFee{ID: "partner-fee", Amount: 1_500_003, Per: alliance.PerEndUser}
 		}
 	}
+	addHourly(a)
 	a.Tenants = []alliance.Tenant{{ID: "t0", Keys: []alliance.Key{{ID: "k0", Plan: "team"}}}, {ID: "idle", Keys: []alliance.Key{{ID: "k9", Plan: "team"}}}}
 	return a, nil
 }
@@ -69,6 +71,9 @@ func SalesHistory(pick Picker, n int) []record.Record {
 		}
 		plan := salesPlans[pick("sold", len(salesPlans))]
 		in.Plan, in.SalePrice, in.Channel = plan[0], plan[1], salesChannels[pick("channel", len(salesChannels))]
+		if pick("hourly", 4) == 0 {
+			in.Pool, in.CostPrice = "saver", "cost-saver"
+		}
 		in.Key, in.EndUser = fmt.Sprintf("k%d", pick("key", 2)), fmt.Sprintf("u%d", pick("user", 4))
 		if in.Terms == "f1257" {
 			in.Terms = "5a1e5"
@@ -77,4 +82,34 @@ func SalesHistory(pick Picker, n int) []record.Record {
 		}
 	}
 	return records
+}
+
+// addHourly adds a commitment per hour that some requests use up, and its pool.
+func addHourly(a *alliance.Alliance) {
+	until := term("2026-01-01", "2027-01-01")
+	a.Contracts = append(a.Contracts, alliance.Contract{
+		ID: "saver", Provider: "aws", Shape: alliance.HourlyRate, Term: until,
+		Rates: []alliance.HourRate{{Term: term("2026-01-01", "2026-07-01"), PerHour: 20_011}, {Term: term("2026-07-01", "2027-01-01"), PerHour: 10_007}},
+	})
+	a.Pools = append(a.Pools, alliance.Pool{ID: "saver", Provider: "aws", Contract: "saver", BilledBy: alliance.BilledByToken})
+	a.Prices = append(a.Prices, alliance.Price{
+		ID: "cost-saver", Pools: []alliance.PoolID{"saver"}, Model: "m1", Term: alliance.Term{From: date("2026-01-01")},
+		List: rates(2_500_000, 250_000, 3_000_000, 10_000_000, 10_000_000), Contracted: new(rates(1_500_001, 125_001, 1_562_500, 6_000_003, 5_999_999)),
+	})
+}
+
+// LeftsOf returns what was left before each outcome of a step that was parted.
+func LeftsOf(s *ledger.Step) map[uint64]ledger.Lefts {
+	all := map[uint64]ledger.Lefts{}
+	for _, l := range s.Lefts {
+		v := all[l.Outcome]
+		v.Quota = &l.Left
+		all[l.Outcome] = v
+	}
+	for _, l := range s.Hours {
+		v := all[l.Outcome]
+		v.Hour = &l.Left
+		all[l.Outcome] = v
+	}
+	return all
 }
