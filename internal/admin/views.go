@@ -168,6 +168,7 @@ type Contract struct {
 	IntervalUntil  alliance.Date `json:"interval_until"`
 	Floor          money.Amount  `json:"floor"`
 	Fee            money.Amount  `json:"fee"`
+	PerHour        money.Amount  `json:"per_hour,omitempty"` // committed for each hour
 	Burnt          money.Amount  `json:"burnt"`
 	BurntTotal     money.Amount  `json:"burnt_total"`  // since the books began
 	FeesAccrued    money.Amount  `json:"fees_accrued"` // since the first month in the books

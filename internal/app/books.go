@@ -168,6 +168,8 @@ func writeContracts(w io.Writer, list []admin.Contract, currency string) error {
 		switch {
 		case c.Floor > 0:
 			promised, burnt = c.Floor.String()+" "+c.Currency+" to spend", c.Burnt.String()+" "+c.Currency
+		case c.PerHour > 0:
+			promised, burnt = c.PerHour.String()+" "+c.Currency+" an hour", c.Burnt.String()+" "+c.Currency
 		case c.Fee > 0:
 			promised, burnt = c.Fee.String()+" "+c.Currency+" fee", capacityUsed(c)
 		}

@@ -240,6 +240,15 @@ func (b *books) gather(ctx context.Context) (*focus.Books, error) {
 				return nil, err
 			}
 		}
+		lefts, err := b.store.Lefts(ctx, batch.First, batch.Last)
+		if err != nil {
+			return nil, err
+		}
+		for outcome, left := range lefts {
+			if left.Hour != nil {
+				gathered.Left(outcome, *left.Hour)
+			}
+		}
 		if err := gathered.Batch(&batch); err != nil {
 			return nil, err
 		}

@@ -183,7 +183,10 @@ func contractViews(a *alliance.Alliance, burns []ledger.Burn, now time.Time) []a
 		if f, ok := contract.FeeAt(c, now); ok {
 			v.IntervalFrom, v.IntervalUntil, v.Fee, v.Assumption = f.From, f.Until, f.Amount, f.Assumption
 		}
-		for _, f := range b.Floors {
+		if r, _, ok := contract.HourAt(c, now); ok {
+			v.IntervalFrom, v.IntervalUntil, v.PerHour, v.Assumption = r.From, r.Until, r.PerHour, r.Assumption
+		}
+		for _, f := range slices.Concat(b.Floors, b.Hours) {
 			if f.Current {
 				v.Burnt = f.Used
 			}
@@ -198,7 +201,8 @@ func addSchedule(v *admin.Contract, c *alliance.Contract) {
 	for _, f := range c.Floors {
 		v.Schedule = append(v.Schedule, admin.Step{From: f.From, Until: f.Until, Amount: f.Amount, Claims: texts(f.Claim), Assumption: f.Assumption})
 	}
-	for _, f := range c.Fees {
+	fees, _ := contract.FeesOf(c) // a checked file's are in the range of money
+	for _, f := range fees {
 		v.Schedule = append(v.Schedule, admin.Step{From: f.From, Until: f.Until, Amount: f.Amount, Fee: true, Claims: texts(f.Claim), Assumption: f.Assumption})
 	}
 	for _, d := range c.Delivered {

@@ -60,7 +60,7 @@ func Clauses(c *alliance.Contract, currency money.Currency) []Clause {
 		}
 		add("Revenue share", fmt.Sprintf("The provider gets %s of %s, %s; it begins on %s%s.", ppm(s.RatePPM), base, most, s.From, ends), s.Sourced)
 	}
-	return list
+	return append(list, timed(c, in)...)
 }
 
 // beyond tells the clauses about what retires a floor, what goes beyond it and

@@ -55,3 +55,36 @@ func hoursUpTo(c *alliance.Contract, at time.Time) (total money.Amount, err erro
 	}
 	return total, nil
 }
+
+// FeesOf returns what is paid whether used or not, interval by interval: the
+// fixed fees, or of a commitment per hour the whole of each rate.
+func FeesOf(c *alliance.Contract) ([]alliance.Fee, error) {
+	if !Covers(c.Shape) {
+		return c.Fees, nil
+	}
+	list := make([]alliance.Fee, len(c.Rates))
+	for i := range c.Rates {
+		r := &c.Rates[i]
+		whole, err := CommittedUpTo(c, r, end(c, r.Until))
+		if err != nil {
+			return nil, err
+		}
+		list[i] = alliance.Fee{Term: r.Term, Amount: whole, Sourced: r.Sourced}
+	}
+	return list, nil
+}
+
+// Alone returns the contract with only that fee of FeesOf.
+func Alone(c *alliance.Contract, f *alliance.Fee) *alliance.Contract {
+	alone := *c
+	alone.Fees, alone.Rates = []alliance.Fee{*f}, nil
+	if Covers(c.Shape) {
+		alone.Fees = nil
+		for _, r := range c.Rates {
+			if r.From.Equal(f.From.Time) {
+				alone.Rates = []alliance.HourRate{r}
+			}
+		}
+	}
+	return &alone
+}

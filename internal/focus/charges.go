@@ -51,6 +51,7 @@ type charge struct {
 	booked      time.Time    // begin of the month that a correction is booked in; zero: that of from
 	credit      bool         // of a prepaid credit
 	asset       ledger.Asset // of an entry that no request is behind; empty: the contract's
+	hourly      bool         // of a commitment per hour
 	billed      money.Amount
 	effective   money.Amount
 	status      string // Used or Unused, of a charge under a fixed fee
@@ -124,7 +125,8 @@ func (b *Books) usage(latest *alliance.Alliance, w Window) ([]charge, map[feeKey
 			c.booked = monthStart(g.booked)
 		}
 		c.credit = c.contract != nil && prepays(c.contract) && g.costCredit.Kind() == prepaidKind
-		c.fixed = c.credit || c.contract != nil && contract.Perishes(c.contract.Shape) && (g.costCredit == "" || g.costCredit.Kind() == clearingKind)
+		c.hourly = c.contract != nil && contract.Covers(c.contract.Shape) && g.costCredit.Kind() == clearingKind
+		c.fixed = c.credit || c.hourly || c.contract != nil && contract.Perishes(c.contract.Shape) && (g.costCredit == "" || g.costCredit.Kind() == clearingKind)
 		if !c.fixed {
 			c.billed = c.effective
 		} else if err := c.covered(); err != nil {
@@ -174,6 +176,14 @@ func monthStart(m int32) time.Time {
 	return time.Date(int(m/100), time.Month(m%100), 1, 0, 0, 0, 0, time.UTC)
 }
 
+// paysFees reports whether a contract is paid whether it is used or not.
+func paysFees(c *alliance.Contract) bool {
+	return contract.Perishes(c.Shape) || contract.Covers(c.Shape)
+}
+
+// spends reports whether what covers the charge is counted in money.
+func (c *charge) spends() bool { return c.credit || c.hourly }
+
 // prepays reports whether a contract's intervals are paid ahead as credit.
 func prepays(c *alliance.Contract) bool { return len(contract.Legs(c, "", contract.CreditBought)) > 0 }
 
@@ -181,7 +191,7 @@ func prepays(c *alliance.Contract) bool { return len(contract.Legs(c, "", contra
 func (c *charge) covered() error {
 	g := c.group
 	c.status = used
-	if c.credit {
+	if c.spends() {
 		c.quantity = int64(c.effective)
 		_, c.fee, _ = strings.Cut(g.commitment, ",")
 		return nil
@@ -215,6 +225,14 @@ func floorOf(c *alliance.Contract, id string) money.Amount {
 	for _, f := range c.Floors {
 		if commitmentID(string(c.ID), f.From.String()) == id {
 			return f.Amount
+		}
+	}
+	if contract.Covers(c.Shape) {
+		list, _ := contract.FeesOf(c) // the export of commitments reports a total beyond the range of money
+		for _, f := range list {
+			if commitmentID(string(c.ID), f.From.String()) == id {
+				return f.Amount
+			}
 		}
 	}
 	return 0
@@ -251,7 +269,7 @@ func (b *Books) posted(latest *alliance.Alliance, w Window, list *[]charge, uses
 			c.from, c.booked = monthStart(m), c.from
 		}
 		c.until = c.from.AddDate(0, 1, 0)
-		if c.contract != nil && contract.Perishes(c.contract.Shape) && ofFee(e) {
+		if c.contract != nil && paysFees(c.contract) && ofFee(e) {
 			k := feeKey{contract: e.Contract, month: c.from}
 			booked[k] = booked[k].add(e)
 			continue
@@ -416,14 +434,18 @@ func feeFrom(c *alliance.Contract, at time.Time) string {
 // not used: as booked where the books have closed the month and the window
 // holds all of it, else what has accrued, so that a window that cuts a month
 // has as much fee as it has use.
-func fees(a *alliance.Alliance, w Window, uses map[feeKey]capacityUse, booked map[feeKey]*bookedFee, list *[]charge) error {
+func fees(a *alliance.Alliance, w Window, uses map[feeKey]capacityUse, booked map[feeKey]*bookedFee, to *[]charge) error {
 	done := map[feeKey]bool{}
 	for i := range a.Contracts {
 		c := &a.Contracts[i]
-		if !contract.Perishes(c.Shape) {
+		if !paysFees(c) {
 			continue
 		}
-		for _, f := range c.Fees {
+		list, err := contract.FeesOf(c)
+		if err != nil {
+			return err
+		}
+		for _, f := range list {
 			end := cmp.Or(f.Until, c.Until).Time
 			for from := later(f.From.Time, w.From); from.Before(end) && from.Before(w.Until); {
 				next := earlier(month(from).AddDate(0, 1, 0), end)
@@ -439,7 +461,7 @@ func fees(a *alliance.Alliance, w Window, uses map[feeKey]capacityUse, booked ma
 					if err != nil {
 						return err
 					}
-					*list = append(*list, two...)
+					*to = append(*to, two...)
 				}
 				from = next
 			}
@@ -463,13 +485,12 @@ func (p *feePart) amounts() (bought, lost money.Amount, err error) {
 	if p.booked != nil {
 		return p.booked.fee, p.booked.unused, nil
 	}
-	alone := *p.c
-	alone.Fees = []alliance.Fee{p.f}
-	before, err := contract.FeesOwedUpTo(&alone, p.from)
+	alone := contract.Alone(p.c, &p.f)
+	before, err := contract.FeesOwedUpTo(alone, p.from)
 	if err != nil {
 		return 0, 0, err
 	}
-	after, err := contract.FeesOwedUpTo(&alone, p.until)
+	after, err := contract.FeesOwedUpTo(alone, p.until)
 	return after - before, after - before - p.use.cost, err
 }
 
@@ -491,6 +512,10 @@ func (p *feePart) charges() ([]charge, error) {
 	bought.description = "Fixed fee of " + p.c.Title
 	lost.category, lost.status, lost.effective, lost.quantity = usageCharge, unused, rest, max(0, capacity*contract.UseDivisor-p.use.micro)
 	lost.description = "Unused capacity of " + p.c.Title
+	if contract.Covers(p.c.Shape) {
+		bought.hourly, lost.hourly, bought.quantity, lost.quantity = true, true, int64(fee), max(0, int64(rest))
+		bought.description, lost.description = "Commitment per hour of "+p.c.Title, "Unused commitment of "+p.c.Title
+	}
 	if rest < 0 {
 		lost.note = "more was used than the fee of this time pays for at the standard rate"
 	}

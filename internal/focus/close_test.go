@@ -92,6 +92,9 @@ func (d *diary) post(at time.Time) {
 	for i := range part {
 		d.books.Record(&part[i])
 	}
+	for _, l := range step.Hours {
+		d.books.Left(l.Outcome, l.Left)
+	}
 	d.batch(&step.Batch)
 }
 

@@ -38,7 +38,11 @@ func (b *Books) Commitments(latest *alliance.Alliance, w Window) (Table, error) 
 	}
 	out := newWriter(columns)
 	for i := range latest.Contracts {
-		for _, c := range commitmentsOf(&latest.Contracts[i]) {
+		list, err := commitmentsOf(&latest.Contracts[i])
+		if err != nil {
+			return Table{}, err
+		}
+		for _, c := range list {
 			out.next()
 			if err := c.write(out, latest, applied[c.id()], w.AsOf); err != nil {
 				return Table{}, err
@@ -48,14 +52,15 @@ func (b *Books) Commitments(latest *alliance.Alliance, w Window) (Table, error) 
 	return out.table, nil
 }
 
-func commitmentsOf(c *alliance.Contract) (list []commitment) {
+func commitmentsOf(c *alliance.Contract) (list []commitment, err error) {
 	for _, f := range c.Floors {
 		list = append(list, commitment{c, ending(f.Term, c), f.Amount, f.Sourced, false})
 	}
-	for _, f := range c.Fees {
-		list = append(list, commitment{c, ending(f.Term, c), f.Amount, f.Sourced, true})
+	fees, err := contract.FeesOf(c)
+	for _, f := range fees {
+		list = append(list, commitment{c, ending(f.Term, c), f.Amount, f.Sourced, contract.Perishes(c.Shape)})
 	}
-	return list
+	return list, err
 }
 
 func ending(t alliance.Term, c *alliance.Contract) alliance.Term {
@@ -120,6 +125,10 @@ func (c *commitment) write(w *writer, a *alliance.Alliance, r retired, at time.T
 		benefit, model = "Entitlement", "Continuous"
 		w.set("ContractCommitmentPaymentModel", Text("All Upfront"))
 		w.set("ContractCommitmentPaymentUpfrontPercentage", Text("100"))
+	}
+	if contract.Covers(k.Shape) {
+		model = "Continuous"
+		w.set("ContractCommitmentFulfillmentInterval", Text("Hourly"))
 	}
 	w.set("ContractCommitmentCategory", Text(category))
 	w.set("ContractCommitmentBenefitCategory", Text(benefit))

@@ -204,7 +204,7 @@ func (c *charge) commitment(w *writer) {
 	w.set("CommitmentDiscountId", id)
 	w.set("CommitmentDiscountName", Text(c.contract.Title))
 	unit, category := capacityUnit(c.contract), "Usage"
-	if c.credit {
+	if c.spends() {
 		unit, category = c.currency(), "Spend"
 	}
 	w.set("CommitmentDiscountCategory", Text(category))
@@ -212,7 +212,7 @@ func (c *charge) commitment(w *writer) {
 	w.set("CommitmentDiscountQuantity", Value(NewDecimal(c.quantity, 6)))
 	w.set("CommitmentDiscountUnit", Text(unit))
 	w.set("CommitmentDiscountStatus", Text(c.status))
-	if c.credit {
+	if c.spends() {
 		return
 	}
 	w.set("CapacityReservationId", id)
@@ -260,7 +260,7 @@ func (c *charge) served(w *writer) {
 	w.set("x_Pool", Text(g.pool))
 	w.set("x_Requests", Value(NewDecimal(g.requests, 0)))
 	note := c.note
-	if note == "" && c.fixed && !c.credit && !g.priced {
+	if note == "" && c.fixed && !c.spends() && !g.priced {
 		note = "no price per token: the fixed fee pays for it"
 	}
 	w.set("x_Note", Text(note))
@@ -292,6 +292,9 @@ func (c *charge) capacity(w *writer) {
 	if c.credit {
 		sku, meter = string(c.contract.ID)+"-credit", "Prepaid Credit"
 	}
+	if c.hourly {
+		sku, meter = string(c.contract.ID)+"-hour", "Hourly Commitment"
+	}
 	w.set("SkuId", Text(sku))
 	w.set("SkuPriceId", Text(sku+":"+c.fee))
 	w.set("SkuMeter", Text(meter))
@@ -305,7 +308,7 @@ func (c *charge) capacity(w *writer) {
 	switch {
 	case c.category == purchaseCharge:
 		w.set("PricingUnit", Text("Units"))
-	case c.credit:
+	case c.spends():
 		w.set("PricingUnit", Text(c.currency()))
 	default:
 		w.set("PricingUnit", Text(capacityUnit(c.contract)))

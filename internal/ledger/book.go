@@ -87,6 +87,9 @@ type State struct {
 	Differences []Entry
 	// Subjects are those of open months, by period, then subject.
 	Subjects []Subject
+	// Drawn are the hours with a commitment of months up to the one after the
+	// last closed, by period, then hour.
+	Drawn []Drawn
 	// Turns are the entries by which commitments were used up or opened again,
 	// by account, then in the order of the journal.
 	Turns []Entry
@@ -104,6 +107,7 @@ type Step struct {
 	Closed   []uint64     // intents of earlier batches that got it
 	Requests []Located
 	Subjects []Subject // new values of the subjects that changed
+	Drawn    []Drawn   // new values of the hours that were drawn on
 	Lefts    []Left    // of the outcomes that were parted at a quota's edge
 	Hours    []Left    // of the outcomes that drew on an hour's commitment
 	Fact     *Fact     // that the batch posts, nil for records
@@ -127,6 +131,7 @@ type Book struct {
 	carries     map[CarryKey]int64
 	open        map[uint64]OpenIntent
 	subjects    map[SubjectKey]subjectCount // of open months
+	drawn       map[SubjectKey]int64        // of hours
 	maxSubjects int
 	// suspended are the outcomes whose suspense is open.
 	suspended map[uint64]struct{}
@@ -201,7 +206,7 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 		balances: make(map[AccountID]Balance, len(s.Balances)), carries: make(map[CarryKey]int64, len(s.Carries)),
 		periods: make(map[periodKey]money.Amount, len(s.Periods)), suspended: make(map[uint64]struct{}, len(s.Suspended)),
 		differences: map[string]Entry{}, closed: map[uint64]*SuspenseClosed{}, writtenOff: map[uint64]bool{}, writtenOffGroups: map[string]bool{},
-		maxSubjects: MaxSubjects, subjects: make(map[SubjectKey]subjectCount, len(s.Subjects)),
+		maxSubjects: MaxSubjects, drawn: make(map[SubjectKey]int64, len(s.Drawn)), subjects: make(map[SubjectKey]subjectCount, len(s.Subjects)),
 		billedPools: map[poolMonth]money.Amount{}, waived: map[waiver]bool{}, turns: map[string][]Entry{},
 		open: make(map[uint64]OpenIntent, len(s.Open)), terms: map[termsKey]*Terms{},
 		flows: map[flowKey]*postedFlow{}, slots: map[Key]*slot{},
@@ -217,6 +222,9 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 	}
 	for _, v := range s.Differences {
 		b.differences[v.Ref] = v
+	}
+	for _, v := range s.Drawn {
+		b.drawn[v.SubjectKey] = v.Used
 	}
 	for _, v := range s.Subjects {
 		b.subjects[v.SubjectKey] = subjectCount{v.Granted, v.Used}
@@ -288,6 +296,7 @@ func (b *Book) State() State {
 		s.Subjects = append(s.Subjects, Subject{k, v.granted, v.used})
 	}
 	slices.SortFunc(s.Subjects, compareSubjects)
+	s.Drawn = drawnOf(b.drawn)
 	s.Suspended = slices.Sorted(maps.Keys(b.suspended))
 	for _, id := range slices.Sorted(maps.Keys(b.differences)) {
 		s.Differences = append(s.Differences, b.differences[id])

@@ -23,6 +23,9 @@ type Burn struct {
 	Cost money.Amount `json:"cost"`
 	// Floors are the intervals of a spend floor, in order.
 	Floors []FloorBurn `json:"floors,omitempty"`
+	// Hours are the intervals of a commitment per hour, in order: Floor is the
+	// commitment of all its hours, and what is Open comes or has lapsed.
+	Hours []FloorBurn `json:"hours,omitempty"`
 	// Capacity is what was used of fixed capacity, by pool.
 	Capacity []Balance `json:"capacity,omitempty"`
 	// FeesAccrued is the part of the fixed fees whose time has passed since the
@@ -59,7 +62,7 @@ func (b *Book) Spent(t *Terms, id alliance.ContractID, at time.Time) money.Amoun
 		return 0
 	}
 	if contract.Covers(c.Shape) {
-		return b.drawn(c, at)
+		return b.drawnAt(c, at)
 	}
 	f, ok := contract.FloorAt(c, at)
 	if !ok {
@@ -71,7 +74,7 @@ func (b *Book) Spent(t *Terms, id alliance.ContractID, at time.Time) money.Amoun
 
 func (b *Book) used(t *Terms, c *alliance.Contract, f alliance.Floor) (used money.Amount) {
 	for _, leg := range contract.Legs(c, "", contract.Usage) {
-		if leg.Basis == contract.AtCommitment {
+		if leg.Basis == contract.AtCommitment || leg.Basis == contract.AtDrawn {
 			used = b.Balance(interval(t, leg.Debit, c, f))
 		}
 	}
@@ -97,6 +100,14 @@ func (b *Book) Burns(t *Terms, at time.Time) []Burn {
 			}
 			burn.Cost += v.Overage
 			burn.Floors = append(burn.Floors, v)
+		}
+		if contract.Covers(c.Shape) {
+			// A total beyond the range of money cannot come from a checked file.
+			rates, _ := contract.FeesOf(c)
+			for _, f := range rates {
+				used := b.used(t, c, alliance.Floor{Term: f.Term})
+				burn.Hours = append(burn.Hours, FloorBurn{From: f.From, Until: f.Until, Floor: f.Amount, Used: used, Open: f.Amount - used, Current: f.Holds(at)})
+			}
 		}
 		for j := range t.alliance.Pools {
 			if p := &t.alliance.Pools[j]; p.Contract == c.ID {
@@ -137,7 +148,7 @@ func (b *Book) burnPool(t *Terms, c *alliance.Contract, p *alliance.Pool, burn *
 	for _, leg := range contract.Legs(c, p.BilledBy, contract.Usage) {
 		account := NewAccount(string(t.alliance.Operator), leg.Debit.Class, leg.Debit.Kind, string(p.ID))
 		switch leg.Basis {
-		case contract.AtPrice, contract.AtStandard:
+		case contract.AtPrice, contract.AtStandard, contract.AtCovered:
 			burn.Cost += b.Balance(account)
 		case contract.AtUse:
 			if v, ok := b.balances[account]; ok {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -64,9 +65,15 @@ func (r *resolver) hourLeg(leg contract.Leg, ref func(contract.Account) AccountI
 	r.add(k, ru)
 }
 
-// hourKey names an hour of a contract among the subjects that are counted. It
-// is kept until the month after the hour's own is closed: an answer that comes
-// later finds the commitment lapsed.
+// Drawn is what was drawn of the commitment of one hour of a contract, in
+// millionths of a micro-unit. Its key is the first 128 bits of a SHA-256 of
+// both, and the month after the hour's own: when that is closed the hour is
+// forgotten, and an answer that comes later finds its commitment lapsed.
+type Drawn struct {
+	SubjectKey
+	Used int64
+}
+
 func hourKey(c alliance.ContractID, at int64) SubjectKey {
 	hour := time.Unix(0, at).UTC().Truncate(time.Hour)
 	sum := sha256.Sum256(binary.AppendVarint(appendString([]byte("hour"), string(c)), hour.Unix()))
@@ -78,30 +85,37 @@ func hourKey(c alliance.ContractID, at int64) SubjectKey {
 // cover draws a request on its hour's commitment. left is what was left before.
 func (p *posting) cover(h *hourly, at int64, u usage.Vector) (covered, uncovered usage.Vector, left int64) {
 	k := hourKey(h.contract, at)
-	s, known := p.subjects[k]
+	drawn, known := p.drawn[k]
 	if !known {
-		s = p.b.subjects[k]
+		drawn = p.b.drawn[k]
 	}
-	s.granted = h.limit
-	if k.Period <= p.b.closedMonth {
-		s.granted = 0
+	if k.Period > p.b.closedMonth {
+		left = max(0, h.limit-drawn)
 	}
-	left = max(0, s.granted-s.used)
 	covered, uncovered, used := rating.Fit(&h.weights, u, left)
-	s.used += used
-	if s.granted > 0 {
-		if p.subjects == nil {
-			p.subjects = map[SubjectKey]subjectCount{}
+	if used > 0 {
+		if p.drawn == nil {
+			p.drawn = map[SubjectKey]int64{}
 		}
-		p.subjects[k] = s
+		p.drawn[k] = drawn + used
 	}
 	return covered, uncovered, left
 }
 
-// drawn is what the hour that contains at has had drawn of its commitment,
+func drawnOf(m map[SubjectKey]int64) (list []Drawn) {
+	for k, used := range m {
+		list = append(list, Drawn{k, used})
+	}
+	slices.SortFunc(list, func(x, y Drawn) int {
+		return compareSubjects(Subject{SubjectKey: x.SubjectKey}, Subject{SubjectKey: y.SubjectKey})
+	})
+	return list
+}
+
+// drawnAt is what the hour that contains at has had drawn of its commitment,
 // rounded up.
-func (b *Book) drawn(c *alliance.Contract, at time.Time) money.Amount {
-	used := b.subjects[hourKey(c.ID, at.UnixNano())].used
+func (b *Book) drawnAt(c *alliance.Contract, at time.Time) money.Amount {
+	used := b.drawn[hourKey(c.ID, at.UnixNano())]
 	return money.Amount((used + rating.Divisor - 1) / rating.Divisor)
 }
 

@@ -2,6 +2,8 @@ package ledger_test
 
 import (
 	"math/big"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -209,6 +211,35 @@ func TestHourly_CoversAnHourAndOwesTheListBeyondIt(t *testing.T) {
 			}
 			if floor := -at("commit_floor"); floor != units(1416) || at("commit_open") != 0 || at("commit_used")+at("commit_lapsed") != floor {
 				t.Errorf("committed %d, used %d, lapsed %d, open %d", floor, at("commit_used"), at("commit_lapsed"), at("commit_open"))
+			}
+		})
+	}
+}
+
+func TestHourly_AnInvoiceOwesOnlyWhatIsBeyondTheHour(t *testing.T) {
+	line := func(attempt string, tokens int64, amount string) string {
+		return attempt + ",m," + strconv.FormatInt(tokens, 10) + ",0,0,0,0,,," + amount + ",\n"
+	}
+	rows := []struct {
+		name  string
+		lines string
+		want  map[string]int // open differences by kind
+	}{
+		{"it states what is beyond", line("b", 100_000, "0.30") + line("c", 50_000, "0.15"), map[string]int{}},
+		{"it states all tokens and what is owed for them", line("a", 400_000, "0") + line("b", 200_000, "0.30") + line("c", 50_000, "0.15"), map[string]int{}},
+		{"it bills what is covered", line("a", 400_000, "1.20") + line("b", 200_000, "0.30") + line("c", 50_000, "0.15"), map[string]int{ledger.PriceDiffers: 1}},
+		{"a line is missing", line("b", 200_000, "0.30"), map[string]int{ledger.MissingLine: 1}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			d := hourlyBooks(t, []use{{0, 400_000, false}, {0, 200_000, false}, {0, 50_000, false}})
+			hash := strings.Repeat("ab", 32)
+			d.documents = map[string][]byte{hash: []byte(billHeader + row.lines)}
+			if err := d.fact(ledger.Event{InvoiceImported: &ledger.InvoiceImported{Provider: "aws", Month: 202601, Document: hash}}); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(row.want, d.kinds()); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
 	}

@@ -242,6 +242,7 @@ func (p *posting) counting() (list []unrounded) {
 		p.step.Subjects = append(p.step.Subjects, Subject{k, s.granted, s.used})
 	}
 	slices.SortFunc(p.step.Subjects, compareSubjects)
+	p.step.Drawn = drawnOf(p.drawn)
 	return list
 }
 
@@ -258,6 +259,11 @@ func (b *Book) forget(f *Fact) {
 	for k := range b.subjects {
 		if k.Period <= b.closedMonth {
 			delete(b.subjects, k)
+		}
+	}
+	for k := range b.drawn {
+		if k.Period <= b.closedMonth {
+			delete(b.drawn, k)
 		}
 	}
 }

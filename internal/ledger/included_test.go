@@ -22,7 +22,7 @@ import (
 )
 
 func salesHistory(t *rapid.T) []record.Record {
-	return storetest.SalesHistory(draw(t), rapid.IntRange(5, 150).Draw(t, "steps"))
+	return storetest.HourlyHistory(draw(t), rapid.IntRange(5, 150).Draw(t, "steps"))
 }
 
 func postSales(t *rapid.T, records []record.Record) (*desk, map[uint64]ledger.Lefts) {

@@ -83,6 +83,9 @@ func (b *Book) apply(s *Step) {
 	for _, v := range s.Carries {
 		b.carries[v.CarryKey] = v.Remainder
 	}
+	for _, v := range s.Drawn {
+		b.drawn[v.SubjectKey] = v.Used
+	}
 	for _, v := range s.Subjects {
 		b.subjects[v.SubjectKey] = subjectCount{v.Granted, v.Used}
 	}
@@ -114,6 +117,7 @@ type posting struct {
 	periods  map[periodKey]money.Amount
 	carries  map[CarryKey]int64
 	subjects map[SubjectKey]subjectCount // that changed
+	drawn    map[SubjectKey]int64        // of hours that changed
 	fresh    int                         // of them that are new
 	counts   map[Key]*counted
 }

@@ -40,6 +40,7 @@ type candidate struct {
 	bounded           bool    // takes of the pool's capacity
 	useIn, useOut     float64 // micro-units of capacity per token
 	priceIn, priceOut float64 // nano-units of the currency per token, before lambda
+	draws             cover   // of the hour's commitment, where the contract has one
 	id                string
 	model             *alliance.PoolModel
 	right             *alliance.Right
@@ -165,6 +166,9 @@ func (r *Router) judge(now, known time.Time, k key, i int32) (candidate, *Inelig
 	}
 	if c.price != nil {
 		rates := rating.Cost(c.price)
+		if p.hour != nil { // beyond the hour's commitment the list price is owed
+			rates, c.draws = c.price.List, coverOf(c.price)
+		}
 		c.priceIn, c.priceOut = float64(rates.Input)/1000*perUnit, float64(rates.Output)/1000*perUnit
 	}
 	c.clauses = c.clausesOf(p.contract, perUnit)

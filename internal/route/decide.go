@@ -96,6 +96,9 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 		p := &r.pools[c.pool]
 		x := &considered[i]
 		price := c.marginal(p, in, out)
+		if p.hour != nil {
+			price = p.hour.beyond(at, c.draws.in*in+c.draws.out*out, price)
+		}
 		cost, use, tie := price, 0.0, 0.0
 		x.Pool, x.LambdaPPM = c.id, p.lambda
 		x.Price, x.Scarcity, x.Latency = nano(price), 0, 0

@@ -98,8 +98,8 @@ func (r *Router) worth(s *set, in, out float64) float64 {
 
 // Resolve sets the shadow prices anew, on the capacity that is left in the
 // window and the arrivals that are still to come; call it every two seconds.
-// spent tells what a contract has spent in its current interval, from the
-// books; nil leaves the prices of floors as they are.
+// spent tells what a contract has spent in its current interval, or hour, from
+// the books; nil leaves the prices of floors as they are.
 func (r *Router) Resolve(now time.Time, spent func(alliance.ContractID) money.Amount) {
 	at := now.UnixNano()
 	if at >= r.validUntil {
@@ -110,6 +110,7 @@ func (r *Router) Resolve(now time.Time, spent func(alliance.ContractID) money.Am
 	if spent != nil {
 		r.pace(now, spent)
 		r.follow(now, spent)
+		r.drawn(at, spent)
 	}
 	r.learn(at)
 	r.solve(now)

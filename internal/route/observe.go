@@ -87,6 +87,9 @@ type reservation struct {
 	clauses       *clauses
 	held          float64 // of the commitment, micro-units
 	spilled       bool    // beyond the pool's capacity: it takes none
+	drawn         float64 // of the hour's commitment
+	begin         int64   // of that hour
+	draws         cover
 }
 
 func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
@@ -114,6 +117,10 @@ func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
 			_, write, read, _ := contract.BurnWeights(c.model)
 			v.useWrite, v.useCached = float64(write), float64(read)
 		}
+	}
+	if h := p.hour; h != nil {
+		v.draws, v.drawn, v.begin = c.draws, c.draws.in*in+c.draws.out*out, h.begin
+		h.drawn += v.drawn
 	}
 	if v.probe {
 		p.health.probing, p.health.probeUntil = true, at+int64(probeEach)
@@ -160,6 +167,7 @@ func (r *Router) Observe(now time.Time, o Outcome) uint64 {
 	if !v.spilled {
 		p.draw(at, float64(used-v.use), out-v.out)
 	}
+	v.settle(p.hour, &o)
 	if o.TTFT > 0 && o.Served {
 		x := o.TTFT.Seconds()
 		if p.measured {
@@ -189,6 +197,21 @@ func (v *reservation) burnt(o *Outcome) float64 {
 		return v.held
 	}
 	return float64(q)
+}
+
+// settle puts right what the attempt drew on its hour.
+func (v *reservation) settle(h *hour, o *Outcome) {
+	if h == nil || h.begin != v.begin {
+		return
+	}
+	drawn := v.drawn
+	switch u := o.Usage; {
+	case u != (usage.Vector{}):
+		drawn = v.draws.in*float64(u.UncachedInput+u.CacheWrite) + v.draws.cached*float64(u.CacheRead) + v.draws.out*float64(u.AllOutput())
+	case !o.Served:
+		drawn = 0
+	}
+	h.drawn = max(0, h.drawn+drawn-v.drawn)
 }
 
 // used is the capacity that the attempt took in truth, and its output.

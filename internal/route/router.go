@@ -41,6 +41,8 @@ type Router struct {
 	validUntil int64                        // ns: candidates and capacities hold until then
 	epoch      uint64                       // grows when candidates must be made anew
 
+	hours map[alliance.ContractID]*hour // of contracts with a commitment per hour
+
 	sets  map[key]*set
 	order []key // of sets, oldest first
 	last  *set  // that a decision used
@@ -64,6 +66,7 @@ type Router struct {
 type pool struct {
 	terms      *alliance.Pool
 	contract   *alliance.Contract
+	hour       *hour // of the contract; nil: it commits to no amount per hour
 	capacity   int64 // of a window; 0: nothing bounds it but requests in flight
 	left       int64 // of the window; negative: a debt that the next one pays
 	inFlight   int64
@@ -135,6 +138,7 @@ func (r *Router) Reload(a *alliance.Alliance, now time.Time) {
 	}
 	r.indexCommitments()
 	r.indexBoundaries()
+	r.indexHours(now)
 	r.refresh(now)
 	r.roll(now.UnixNano())
 }
@@ -253,6 +257,9 @@ func (r *Router) roll(at int64) {
 	}
 	windows := (start-r.windowEnd)/r.window + 1
 	r.windowEnd = start + r.window
+	for _, h := range r.hours {
+		h.roll(at)
+	}
 	for i := range r.pools {
 		p := &r.pools[i]
 		if p.left < 0 && windows < 1<<20 {

@@ -44,6 +44,8 @@ type IntervalOutlook struct {
 	Promised money.Amount  `json:"promised"`
 	Used     money.Amount  `json:"used"`
 	Open     money.Amount  `json:"open"`
+	// Lapsed is what hours that are over left of their commitments.
+	Lapsed money.Amount `json:"lapsed,omitempty"`
 	// Forecast is the use at the interval's end at the pace of the last 28
 	// days; Low and High are the least and the most at the paces of the last 7
 	// days, the last 28 days and the interval so far.
@@ -95,6 +97,9 @@ func MakeOutlook(ctx context.Context, books Reader, t *ledger.Terms, id string, 
 		}
 		o.Interval = v
 		o.Dates = append(o.Dates, NextDate{f.Until, "the interval ends: what is open is lost", max(0, o.Interval.Open)})
+	}
+	if err := o.hourly(ctx, books, string(a.Operator), c, at); err != nil {
+		return nil, err
 	}
 	if err := o.credits(ctx, books, string(a.Operator), c, at); err != nil {
 		return nil, err
@@ -251,6 +256,9 @@ func WriteOutlook(w io.Writer, o *Outlook) error {
 			line("open", v.Open)
 			if v.Beyond != "" {
 				line("beyond it", v.Beyond)
+			}
+			if v.Lapsed > 0 {
+				line("lapsed with its hours", v.Lapsed)
 			}
 			line("forecast of its end", fmt.Sprintf("%s (%s to %s, by the pace of 7 days, 28 days and the interval)", v.Forecast, v.Low, v.High))
 			line("lost at its end", fmt.Sprintf("%s, at most %s", v.LostForecast, v.LostMost))

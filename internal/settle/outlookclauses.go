@@ -1,10 +1,13 @@
 package settle
 
 import (
+	"context"
+	"slices"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/contract"
+	"github.com/accordo-ai/accordo/internal/ledger"
 )
 
 // CapacityOutlook is what a ramp contracts at the instant and what of it was
@@ -27,5 +30,39 @@ func (o *Outlook) delivered(c *alliance.Contract, at time.Time) (err error) {
 		v.Contracted, v.Usable, v.Unit = tokens, usableTokens, "tokens a minute"
 	}
 	o.Capacity = v
+	return nil
+}
+
+// hourly tells how a commitment per hour stands: what was drawn since its rate
+// began, what lapsed with its hours, and what the hour under way has left.
+func (o *Outlook) hourly(ctx context.Context, books Reader, operator string, c *alliance.Contract, at time.Time) error {
+	rate, begin, ok := contract.HourAt(c, at)
+	if !ok {
+		return nil
+	}
+	fees, err := contract.FeesOf(c)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(fees, func(f alliance.Fee) bool { return f.From.Equal(rate.From.Time) })
+	account := ledger.NewAccount(operator, contract.Memo, "commit_used", string(c.ID), rate.From.String())
+	v, err := burnDown(ctx, books, account, &alliance.Floor{Term: fees[i].Term, Amount: fees[i].Amount}, at)
+	if err != nil {
+		return err
+	}
+	before, err := books.BalanceAt(ctx, account, begin.UnixNano()-1)
+	if err != nil {
+		return err
+	}
+	passed, err := contract.CommittedUpTo(c, &rate, begin)
+	if err != nil {
+		return err
+	}
+	v.Lapsed = max(0, passed-before)
+	v.Open = max(0, v.Open-v.Lapsed)
+	o.Interval = v
+	o.Dates = append(o.Dates,
+		NextDate{alliance.Date{Time: begin.Add(time.Hour)}, "the hour ends: what of its commitment is not drawn is lost", max(0, rate.PerHour-(v.Used-before))},
+		NextDate{fees[i].Until, "the rate per hour ends", 0})
 	return nil
 }

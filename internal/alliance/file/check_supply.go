@@ -125,7 +125,7 @@ func (c *checker) intervals(k *alliance.Contract, field string, list []interval)
 		if c.wrong(k, field) {
 			return
 		}
-		c.log.add(c.at(k, "shape"), fmt.Sprintf("contract %s: a %s contract needs %s", k.ID, k.Shape, field), fmt.Sprintf("%s: one per interval with from, until and amount", field))
+		c.log.add(c.at(k, "shape"), fmt.Sprintf("contract %s: a %s contract needs %s", k.ID, k.Shape, field), fmt.Sprintf("%s: one per interval with from, until and %s", field, first(field == "rates", "per_hour", "amount")))
 		return
 	}
 	sum, overflow := money.Amount(0), false

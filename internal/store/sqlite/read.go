@@ -92,6 +92,9 @@ func (s *Store) State(ctx context.Context) (st ledger.State, err error) {
 		if err != nil {
 			return err
 		}
+		if st.Drawn, err = drawn(ctx, tx); err != nil {
+			return err
+		}
 		if st.Subjects, err = subjects(ctx, tx); err != nil {
 			return err
 		}

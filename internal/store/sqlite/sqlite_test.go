@@ -196,7 +196,7 @@ func TestOpen_BringsTheFirstSchemaUpToDate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, statement := range []string{
-		"DROP TABLE subject", "DROP TABLE parted", "DROP TABLE covered", "DROP TABLE rolled", "DROP TABLE movement", "DROP TABLE hour", "DROP TABLE touch", "DROP TABLE open_entry", "DROP TABLE request_run", "DROP TABLE request_page",
+		"DROP TABLE subject", "DROP TABLE parted", "DROP TABLE covered", "DROP TABLE drawn", "DROP TABLE rolled", "DROP TABLE movement", "DROP TABLE hour", "DROP TABLE touch", "DROP TABLE open_entry", "DROP TABLE request_run", "DROP TABLE request_page",
 		"CREATE INDEX entry_contract ON entry (contract) WHERE contract > 0", "CREATE INDEX entry_suspense ON entry (kind) WHERE kind = 7",
 		"CREATE TABLE request (hash INTEGER NOT NULL, intent INTEGER NOT NULL, outcome INTEGER NOT NULL, PRIMARY KEY (hash, intent, outcome)) STRICT, WITHOUT ROWID",
 		"DROP TABLE period", "DROP INDEX batch_fact", "ALTER TABLE batch DROP COLUMN fact", "ALTER TABLE batch DROP COLUMN fact_digest",

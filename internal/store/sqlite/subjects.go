@@ -20,6 +20,19 @@ func subjects(ctx context.Context, tx *sql.Tx) (list []ledger.Subject, err error
 	return list, err
 }
 
+// drawn returns the hours that are kept, by month, then hour.
+func drawn(ctx context.Context, tx *sql.Tx) (list []ledger.Drawn, err error) {
+	err = each(ctx, tx, func(r row) error {
+		var v ledger.Drawn
+		var id []byte
+		err := r.Scan(&id, &v.Period, &v.Used)
+		copy(v.Subject[:], id)
+		list = append(list, v)
+		return err
+	}, "SELECT hour, period, used FROM drawn ORDER BY period, hour")
+	return list, err
+}
+
 // Lefts returns what was left of included quotas and of hours' commitments
 // before the outcomes from first to last that were parted.
 func (s *Store) Lefts(ctx context.Context, first, last uint64) (map[uint64]ledger.Lefts, error) {
@@ -50,8 +63,13 @@ func (w *writer) subjects(s *ledger.Step) {
 		w.rows.values = append(w.rows.values, v.Subject[:], v.Period, v.Granted, v.Used)
 	}
 	w.bulk("INSERT INTO subject (subject, period, granted, used) VALUES ", 4, " ON CONFLICT (period, subject) DO UPDATE SET granted = excluded.granted, used = excluded.used", &w.rows)
+	for _, v := range s.Drawn {
+		w.rows.values = append(w.rows.values, v.Subject[:], v.Period, v.Used)
+	}
+	w.bulk("INSERT INTO drawn (hour, period, used) VALUES ", 3, " ON CONFLICT (period, hour) DO UPDATE SET used = excluded.used", &w.rows)
 	if f := s.Fact; f != nil && f.MonthClosed != nil {
 		w.exec("DELETE FROM subject WHERE period <= ?", f.MonthClosed.Month)
+		w.exec("DELETE FROM drawn WHERE period <= ?", f.MonthClosed.Month)
 	}
 	for _, v := range s.Lefts {
 		w.rows.add(int64(v.Outcome), v.Left)

@@ -71,14 +71,23 @@ func SalesHistory(pick Picker, n int) []record.Record {
 		}
 		plan := salesPlans[pick("sold", len(salesPlans))]
 		in.Plan, in.SalePrice, in.Channel = plan[0], plan[1], salesChannels[pick("channel", len(salesChannels))]
-		if pick("hourly", 4) == 0 {
-			in.Pool, in.CostPrice = "saver", "cost-saver"
-		}
 		in.Key, in.EndUser = fmt.Sprintf("k%d", pick("key", 2)), fmt.Sprintf("u%d", pick("user", 4))
 		if in.Terms == "f1257" {
 			in.Terms = "5a1e5"
 		} else {
 			in.Terms = "5a1e6"
+		}
+	}
+	return records
+}
+
+// HourlyHistory is a SalesHistory of whose requests some draw on a commitment
+// per hour.
+func HourlyHistory(pick Picker, n int) []record.Record {
+	records := SalesHistory(pick, n)
+	for i := range records {
+		if in := records[i].Intent; in != nil && pick("hourly", 4) == 0 {
+			in.Pool, in.CostPrice = "saver", "cost-saver"
 		}
 	}
 	return records

@@ -73,7 +73,7 @@ func Run(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("StateAfterEachBatch_IsTheBooks", func(t *testing.T) { stateFollows(t, open, History(Random(7), 600)) })
-	t.Run("StateOfIncludedQuotas_IsTheBooks", func(t *testing.T) { stateFollows(t, open, SalesHistory(Random(7), 600)) })
+	t.Run("StateOfIncludedQuotas_IsTheBooks", func(t *testing.T) { stateFollows(t, open, HourlyHistory(Random(7), 600)) })
 	t.Run("Batch_ComesBackByteForByte", func(t *testing.T) { batchesComeBack(t, open, steps) })
 	t.Run("Append_RefusesWhatDoesNotFollow", func(t *testing.T) { refuses(t, open, steps) })
 	t.Run("Append_CancelledLeavesNothing", func(t *testing.T) { cancelled(t, open, steps) })
