@@ -128,6 +128,7 @@ func MakeStatement(ctx context.Context, books Reader, t *ledger.Terms, party str
 		}
 		s.Accounts = append(s.Accounts, StatementAccount{Account: account, Currency: assets[account], Opening: opening, Movements: list, Closing: opening + moved})
 	}
+	slices.SortStableFunc(s.Accounts, func(x, y StatementAccount) int { return cmp.Compare(questioned(x.Account), questioned(y.Account)) })
 	s.total()
 	return s, nil
 }
@@ -161,6 +162,15 @@ func (s *Statement) total() {
 	}
 	s.Opening, s.Closing = s.Totals[0].Opening, s.Totals[0].Closing
 	slices.SortFunc(s.Totals[1:], func(x, y StatementTotal) int { return cmp.Compare(x.Currency, y.Currency) })
+}
+
+// questioned is 1 for accounts of what is not settled between the two, which
+// come after what is.
+func questioned(a ledger.AccountID) int {
+	if k := a.Kind(); k == "suspense" || k == "difference" {
+		return 1
+	}
+	return 0
 }
 
 // between reports whether an account stands between the operator and somebody
