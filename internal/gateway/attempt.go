@@ -202,8 +202,8 @@ func (a *attempt) end(e ending) error {
 	if e.delivered {
 		c.used = c.used.Add(e.usage)
 	}
-	g.metrics.attempt(a, &e, ttft, now.Sub(a.started))
 	c.row.end(a, &e, ttft)
+	g.metrics.attempt(a, &e, ttft, now.Sub(a.started))
 	if !a.opened {
 		return nil
 	}

@@ -20,6 +20,7 @@ type Metrics struct {
 	refusals     *prometheus.CounterVec
 	attempts     *prometheus.CounterVec
 	tokens       *prometheus.CounterVec
+	cost         *prometheus.CounterVec
 	retries      prometheus.Counter
 	hedges       prometheus.Counter
 	overshoot    prometheus.Counter
@@ -57,6 +58,7 @@ func NewMetrics() *Metrics {
 	m.attempts = counter("accordo_attempts_total", "Attempts by pool and outcome.", "pool", "outcome")
 	m.lateOutcomes = counter("accordo_late_outcomes_total", "Outcomes that the journal refused: written later, or left open, which makes them suspense at the next start.", "fate")
 	m.tokens = counter("gen_ai_client_token_usage_total", "Tokens of attempts that the provider billed.", "accordo_pool", "gen_ai_request_model", "gen_ai_token_type")
+	m.cost = counter("accordo_attempt_cost_micro_total", "Cost of served attempts at the price of their pool, in micro-units of its contract's currency; nothing where the pool's fee is fixed.", "pool", "currency")
 	m.duration = histogram("gen_ai_server_request_duration_seconds", "Attempts that were served, from the intent to the end.", secondsBuckets, "accordo_pool", "gen_ai_request_model")
 	m.ttft = histogram("gen_ai_server_time_to_first_token_seconds", "From the intent to the first event of a stream or the header of a plain answer.", ttftBuckets, "accordo_pool", "gen_ai_request_model")
 	m.tpot = histogram("gen_ai_server_time_per_output_token_seconds", "Time per output token after the first, of streams.", tpotBuckets, "accordo_pool", "gen_ai_request_model")
@@ -99,6 +101,10 @@ func (m *Metrics) attempt(a *attempt, e *ending, ttft, total time.Duration) {
 		if t.n > 0 {
 			m.tokens.WithLabelValues(pool, model, t.kind).Add(float64(t.n))
 		}
+	}
+	if cost := a.c.row.Cost; cost > 0 {
+		terms := a.st.a
+		m.cost.WithLabelValues(pool, string(terms.CurrencyOf(terms.Contract(a.d.Contract)))).Add(float64(cost))
 	}
 	m.duration.WithLabelValues(pool, model).Observe(total.Seconds())
 	m.ttft.WithLabelValues(pool, model).Observe(ttft.Seconds())
