@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -53,7 +54,7 @@ func decisions(t *settle.Trace, versions *ledger.Book) ([]admin.Decision, error)
 		r := &t.Attempts[i].Intent
 		in := r.Intent
 		d := admin.Decision{Request: in.Request, Attempt: string(in.Attempt), At: time.Unix(0, r.At).UTC(), Terms: in.Terms, Model: in.Model, Plan: in.Plan, Channel: in.Channel, Territory: in.Territory}
-		if err := fillDecision(&d, versions, r.Sequence, in.Considered, in.Estimate.Input(), in.Estimate.AllOutput()); err != nil {
+		if err := fillDecision(&d, versions, r.Sequence, cmp.Or(in.Variant, in.Model), in.Considered, in.Estimate.Input(), in.Estimate.AllOutput()); err != nil {
 			return nil, err
 		}
 		list = append(list, d)
@@ -62,7 +63,7 @@ func decisions(t *settle.Trace, versions *ledger.Book) ([]admin.Decision, error)
 		r := &t.Refusals[i]
 		in := r.Refusal
 		d := admin.Decision{Request: in.Request, At: time.Unix(0, r.At).UTC(), Terms: in.Terms, Model: in.Model, Plan: in.Plan, Channel: in.Channel, Territory: in.Territory, Refused: in.Code + ": " + in.Reason}
-		if err := fillDecision(&d, versions, r.Sequence, in.Considered, 0, 0); err != nil {
+		if err := fillDecision(&d, versions, r.Sequence, in.Model, in.Considered, 0, 0); err != nil {
 			return nil, err
 		}
 		list = append(list, d)
@@ -70,8 +71,9 @@ func decisions(t *settle.Trace, versions *ledger.Book) ([]admin.Decision, error)
 	return list, nil
 }
 
-// fillDecision adds the candidates of the record and recomputes who was ineligible.
-func fillDecision(d *admin.Decision, versions *ledger.Book, sequence uint64, considered []record.Considered, input, output int64) error {
+// fillDecision adds the candidates of the record and recomputes who was
+// ineligible for what was asked: the variant, where there is one.
+func fillDecision(d *admin.Decision, versions *ledger.Book, sequence uint64, asked string, considered []record.Considered, input, output int64) error {
 	t, err := versions.TermsAt(d.Terms, sequence)
 	if err != nil {
 		return err
@@ -87,7 +89,7 @@ func fillDecision(d *admin.Decision, versions *ledger.Book, sequence uint64, con
 		}
 		d.Candidates = append(d.Candidates, shown)
 	}
-	id, _, _ := strings.Cut(d.Model, "@")
+	id, _, _ := strings.Cut(asked, "@")
 	m, v, _, ok := a.Resolve(alliance.ModelID(id), d.At)
 	if !ok {
 		return nil // a name that the terms do not have: the refusal says so

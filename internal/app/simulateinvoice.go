@@ -50,7 +50,13 @@ func (s *simulation) invoices(m *simulatedMonth) error {
 			if len(truth.Charges) == 0 && len(truth.Fees) == 0 {
 				continue
 			}
-			if err := s.invoice(m, truth, invoiceForms[(i+j+int(m.Month))%len(invoiceForms)]); err != nil {
+			form := invoiceForms[(i+j+int(m.Month))%len(invoiceForms)]
+			if len(truth.Charges) == 0 {
+				// A fee alone may be the same each month: only FOCUS dates it, and
+				// the same bytes are taken for an invoice that came twice.
+				form = invoice.Order{Format: invoice.Focus14}
+			}
+			if err := s.invoice(m, truth, form); err != nil {
 				return fmt.Errorf("the invoice of %s: %w", p, err)
 			}
 		}
