@@ -34,6 +34,7 @@ func TestBeyond_RowsBillWhatIsOwed(t *testing.T) {
 	}
 	d.post(day("2026-01-31"))
 	d.fact(day("2026-02-01"), ledger.Event{MarketplaceCharge: &ledger.MarketplaceCharge{Contract: "metered", Month: 202601, Amount: 500, Reason: "a tool"}})
+	d.fact(day("2026-02-01"), ledger.Event{TrueUp: &ledger.FloorChange{Contract: "metered", From: "2026-01-01", Amount: 77, Reason: "growth"}})
 	d.fact(day("2026-02-03"), ledger.Event{MonthClosed: &ledger.MonthClosed{Month: 202601, Rules: ledger.CloseRules}})
 	d.request(day("2026-02-10"), day("2026-02-10"), "drawn", 40, 90, record.Served)
 	d.post(day("2026-02-11"))
@@ -64,4 +65,29 @@ func TestBeyond_RowsBillWhatIsOwed(t *testing.T) {
 			t.Errorf("%s: rows come to %s, the books hold %s", kind, rows, booked)
 		}
 	}
+	commitments, err := d.books.Commitments(mustTerms(t, beyondTerms), focus.Window{AsOf: day("2026-03-02")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for i := range commitments.Rows {
+		if commitments.At(i, "ContractCommitmentId").Text == "metered,2026-01-01" {
+			found = true
+			if cost := commitments.At(i, "ContractCommitmentCost").Text; cost != "0.003077" {
+				t.Errorf("the floor that was raised costs %s", cost)
+			}
+		}
+	}
+	if !found {
+		t.Error("no row of the floor")
+	}
+}
+
+func mustTerms(t *testing.T, terms func(string) (*alliance.Alliance, error)) *alliance.Alliance {
+	t.Helper()
+	a, err := terms("credit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }

@@ -118,7 +118,7 @@ func (b *Books) usage(latest *alliance.Alliance, w Window) ([]charge, map[feeKey
 		c.contract = c.terms.Contract(alliance.ContractID(g.contract))
 		if g.commitment != "" {
 			retired[g.commitment] += g.commit
-			open := floorOf(cmp.Or(latest.Contract(alliance.ContractID(g.contract)), c.contract), g.commitment) - retired[g.commitment]
+			open := b.moved[g.commitment] + floorOf(cmp.Or(latest.Contract(alliance.ContractID(g.contract)), c.contract), g.commitment) - retired[g.commitment]
 			c.applied = append(c.applied, application{contract: g.contract, commitment: g.commitment, cost: g.commit, balance: &open})
 		}
 		if g.booked != 0 {

@@ -44,6 +44,7 @@ func (b *Books) Commitments(latest *alliance.Alliance, w Window) (Table, error) 
 		}
 		for _, c := range list {
 			out.next()
+			c.amount += b.moved[c.id()]
 			if err := c.write(out, latest, applied[c.id()], w.AsOf); err != nil {
 				return Table{}, err
 			}

@@ -109,6 +109,8 @@ type Books struct {
 	pending  [][2]record.Record
 	others   []ledger.Entry // that no request is behind
 	invoiced []invoiced
+	// moved is what facts raised and cut of floors.
+	moved map[string]money.Amount
 	// retired is open commitment used by entries that no request is behind.
 	retired map[string]money.Amount
 	periods map[periodKey]*periodSpan
@@ -142,7 +144,7 @@ type periodSpan struct{ created, updated int64 }
 func NewBooks(terms *ledger.Book) *Books {
 	return &Books{
 		terms: terms, open: map[uint64]record.Record{}, groups: map[groupKey]*group{},
-		shares: map[ledger.Key][]share{}, hours: map[uint64]int64{}, retired: map[string]money.Amount{}, periods: map[periodKey]*periodSpan{}, estimates: map[ledger.Asset]money.Amount{},
+		shares: map[ledger.Key][]share{}, hours: map[uint64]int64{}, retired: map[string]money.Amount{}, moved: map[string]money.Amount{}, periods: map[periodKey]*periodSpan{}, estimates: map[ledger.Asset]money.Amount{},
 	}
 }
 
@@ -407,6 +409,10 @@ func part(e *ledger.Entry, shares []share) error {
 func (b *Books) other(batch *ledger.Batch, i int, fact bool) {
 	e := &batch.Entries[i]
 	switch e.Kind {
+	case ledger.TrueUp:
+		b.moved[e.Debit.Ref()] += e.Amount
+	case ledger.TrueDown:
+		b.moved[e.Debit.Ref()] -= e.Amount
 	case ledger.Commitment:
 		b.retired[e.Debit.Ref()] += e.Amount
 	case ledger.Suspense:

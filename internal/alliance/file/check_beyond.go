@@ -42,6 +42,9 @@ func (c *checker) overage(k *alliance.Contract) {
 		if o.At != alliance.OverageStops && len(o.Tiers) == 0 && !c.wrong(o, "tiers") {
 			c.log.add(c.nodes[o], fmt.Sprintf("contract %s: how would the books know what was served beyond the reservation", k.ID), "tiers: the service tiers that the provider names then, such as [default]")
 		}
+		if o.At != alliance.OverageStops {
+			c.overflowPrices(k)
+		}
 	default:
 		if len(o.Tiers) > 0 {
 			c.log.add(c.at(o, "tiers"), fmt.Sprintf("contract %s: a %s contract is used up by its spend, not by tiers", k.ID, k.Shape), "take tiers out")
@@ -65,6 +68,23 @@ func (c *checker) overage(k *alliance.Contract) {
 				c.log.add(c.at(r, "model"), fmt.Sprintf("contract %s prices model %s twice", k.ID, r.Model), "price it once")
 			}
 			seen[r.Model] = true
+		}
+	}
+}
+
+// overflowPrices checks that what a reservation serves beyond it has a price.
+func (c *checker) overflowPrices(k *alliance.Contract) {
+	for i := range c.Pools {
+		p := &c.Pools[i]
+		if p.Contract != k.ID {
+			continue
+		}
+		for j := range p.Models {
+			m := &p.Models[j]
+			priced := slices.ContainsFunc(c.Prices, func(v alliance.Price) bool { return v.Model == m.Model && slices.Contains(v.Pools, p.ID) })
+			if !priced && m.Model != "" {
+				c.log.add(c.at(m, "model"), fmt.Sprintf("contract %s: what pool %s serves of %s beyond the reservation has no price", k.ID, p.ID, m.Model), "prices: one with this pool and model, or overage: {at: hard_stop}")
+			}
 		}
 	}
 }
