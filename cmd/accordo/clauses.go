@@ -22,3 +22,16 @@ func (c deliveryCommand) Run(ctx context.Context, s streams) error {
 	event := ledger.Event{Delivered: &ledger.Delivered{Contract: c.Contract, From: c.From, Chips: c.Chips, TokensPerMinute: c.TokensPerMinute, Reason: c.Reason}}
 	return app.RecordEvent(ctx, s.out, c.Data, event, c.DryRun, c.JSON)
 }
+
+type exerciseCommand struct {
+	booksFlags
+	Contract string `arg:"" help:"Contract with an option."`
+	Reason   string `help:"Such as the notice's number; kept with the fact." required:""`
+	DryRun   bool   `name:"dry-run" help:"Record nothing."`
+}
+
+// Run records that an option was exercised.
+func (c exerciseCommand) Run(ctx context.Context, s streams) error {
+	event := ledger.Event{OptionExercised: &ledger.OptionExercised{Contract: c.Contract, Reason: c.Reason}}
+	return app.RecordEvent(ctx, s.out, c.Data, event, c.DryRun, c.JSON)
+}

@@ -24,6 +24,7 @@ type recordCommand struct {
 	Waiver   waiverCommand   `cmd:"" help:"A provider does not charge the shortfall of an interval."`
 	PoolBill poolBillCommand `cmd:"" name:"pool-bill" help:"A provider's bill of a pool by the chip-second."`
 	Rate     rateCommand     `cmd:"" help:"A rate of exchange, as quoted on a day."`
+	Exercise exerciseCommand `cmd:"" help:"Exercise a contract's option."`
 	Delivery deliveryCommand `cmd:"" help:"What of a contract's ramp can really be used from a day on."`
 
 	Marketplace marketplaceCommand `cmd:"" help:"A charge of a provider's marketplace."`

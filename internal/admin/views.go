@@ -169,6 +169,7 @@ type Contract struct {
 	Floor          money.Amount  `json:"floor"`
 	Fee            money.Amount  `json:"fee"`
 	PerHour        money.Amount  `json:"per_hour,omitempty"` // committed for each hour
+	Option         string        `json:"option,omitempty"`   // what an option that nobody exercised brings, and until when it can be
 	Burnt          money.Amount  `json:"burnt"`
 	BurntTotal     money.Amount  `json:"burnt_total"`  // since the books began
 	FeesAccrued    money.Amount  `json:"fees_accrued"` // since the first month in the books

@@ -14,6 +14,23 @@ type HourRate struct {
 // of it is counted in millionths of a micro-unit, in 64 bits.
 const MaxPerHour = 9_000_000 * money.Micro
 
+// Option is a right of the operator to more capacity, or to a contract, which
+// it may exercise within a window and has to announce some days before its end.
+type Option struct {
+	Term       `yaml:",inline"` // in which it may be exercised
+	NoticeDays int64            `yaml:"notice_days,omitempty"` // before the window's end
+	Becomes    Shape            `yaml:"becomes,omitempty"`     // of a contract of the shape option: its shape once it is exercised
+	// What exercise adds: capacity on top of the contract's, floors and fees on
+	// top of those of the same interval, or further intervals.
+	Ramp    []RampStep `yaml:"ramp,omitempty"`
+	Floors  []Floor    `yaml:"floors,omitempty"`
+	Fees    []Fee      `yaml:"fees,omitempty"`
+	Sourced `yaml:",inline"`
+}
+
+// MaxNoticeDays bounds the notice of an option.
+const MaxNoticeDays = 3650
+
 // LateDelivery says what it is worth that a provider delivers less capacity
 // than the ramp contracts.
 type LateDelivery struct {

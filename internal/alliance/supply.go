@@ -14,6 +14,7 @@ const (
 	TakeOrPay          Shape = "take_or_pay"            // S3: a fixed fee for capacity delivered by a ramp
 	ThroughputReserved Shape = "throughput_reservation" // S4: a fixed fee for tokens per minute of a model
 	HourlyRate         Shape = "hourly_rate"            // S2: an amount per hour whether used or not, drawn at the contracted price
+	OptionShape        Shape = "option"                 // S6: nothing until it is exercised, then what its option becomes
 	PrepaidCredit      Shape = "prepaid_credit"         // S5: paid at the start of an interval, drawn at the price book, forfeited at its end
 )
 
@@ -53,6 +54,8 @@ type Contract struct {
 	Rates []HourRate `yaml:"rates,omitempty"`
 	// Ramp is the capacity contracted from a date on; pools of the contract never add up to more.
 	Ramp []RampStep `yaml:"ramp,omitempty"`
+	// Option is the right to more of the contract, or to all of it.
+	Option *Option `yaml:"option,omitempty"`
 	// LateDelivery is what happens while less is delivered than contracted.
 	LateDelivery *LateDelivery `yaml:"late_delivery,omitempty"`
 	Sourced      `yaml:",inline"`
@@ -60,6 +63,9 @@ type Contract struct {
 	// Delivered is what facts say of the ramp, in order of From; none: all was
 	// delivered as contracted. Only contract.Fold sets it.
 	Delivered []Delivery `yaml:"-"`
+	// Exercised is the instant at which a fact exercised the option; what it
+	// adds is then part of the lists above. Only contract.Fold sets it.
+	Exercised Date `yaml:"-"`
 }
 
 // Floor is the spend promised for one interval, in the contract's currency.

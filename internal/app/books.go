@@ -173,6 +173,13 @@ func writeContracts(w io.Writer, list []admin.Contract, currency string) error {
 		case c.Fee > 0:
 			promised, burnt = c.Fee.String()+" "+c.Currency+" fee", capacityUsed(c)
 		}
+		if c.Option != "" {
+			if promised == "nothing" {
+				promised = "option on " + c.Option
+			} else {
+				promised += "; option on " + c.Option
+			}
+		}
 		if c.Assumption {
 			promised += " (assumed)"
 		}

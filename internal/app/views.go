@@ -183,6 +183,9 @@ func contractViews(a *alliance.Alliance, burns []ledger.Burn, now time.Time) []a
 		if f, ok := contract.FeeAt(c, now); ok {
 			v.IntervalFrom, v.IntervalUntil, v.Fee, v.Assumption = f.From, f.Until, f.Amount, f.Assumption
 		}
+		if contract.Open(c) && now.Before(contract.NoticeEnds(c.Option)) {
+			v.Option = contract.OptionAdds(c, a.CurrencyOf(c)) + ", to exercise before " + alliance.Date{Time: contract.NoticeEnds(c.Option)}.String()
+		}
 		if r, _, ok := contract.HourAt(c, now); ok {
 			v.IntervalFrom, v.IntervalUntil, v.PerHour, v.Assumption = r.From, r.Until, r.PerHour, r.Assumption
 		}

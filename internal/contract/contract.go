@@ -63,6 +63,10 @@ func Check(c *alliance.Contract) error {
 		if len(c.Floors) > 0 {
 			return fmt.Errorf("contract %s is %s but has floors: fixed capacity has fees", c.ID, c.Shape)
 		}
+	case alliance.OptionShape:
+		if c.Option == nil || len(c.Floors)+len(c.Fees)+len(c.Ramp) > 0 {
+			return fmt.Errorf("contract %s is an option: it has nothing but the option until that is exercised", c.ID)
+		}
 	case alliance.HourlyRate:
 		if len(c.Floors) > 0 || len(c.Fees) > 0 {
 			return fmt.Errorf("contract %s is %s but has floors or fees: it has rates", c.ID, c.Shape)

@@ -12,6 +12,8 @@ import (
 type Change struct {
 	Contract alliance.ContractID
 	Delivery *alliance.Delivery
+	// Exercised is the instant at which the option was exercised.
+	Exercised *alliance.Date
 }
 
 // Fold returns the terms with the changes applied in order: the same terms
@@ -42,6 +44,9 @@ func (x *Change) apply(c *alliance.Contract) *alliance.Contract {
 	changed := *c
 	if d := x.Delivery; d != nil {
 		changed.Delivered = deliver(c.Delivered, *d)
+	}
+	if x.Exercised != nil {
+		return exercise(&changed, *x.Exercised)
 	}
 	return &changed
 }

@@ -15,7 +15,7 @@ import (
 // declare them; their loader, a ring further in, checks which fields a shape
 // takes, and may.
 var (
-	shapes  = []string{"PayPerUse", "SpendFloor", "TakeOrPay", "ThroughputReserved", "PrepaidCredit", "HourlyRate"}
+	shapes  = []string{"PayPerUse", "SpendFloor", "TakeOrPay", "ThroughputReserved", "PrepaidCredit", "HourlyRate", "OptionShape"}
 	allowed = []string{"internal/contract", "internal/alliance", "internal/alliance/file"}
 )
 

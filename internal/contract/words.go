@@ -10,6 +10,8 @@ func Says(s alliance.Shape) string {
 		return "Pay per use: tokens at the price book, nothing promised."
 	case alliance.SpendFloor:
 		return "Spend floor: usage is paid at the contract's price, and each interval at least its floor; what is missing at its end is owed as a shortfall."
+	case alliance.OptionShape:
+		return "Option: nothing is promised or paid, and nothing served, until it is exercised within its window."
 	case alliance.HourlyRate:
 		return "Hourly rate: an amount for every hour, used or not, which covers use at the contracted price until it is drawn; beyond it the list price is owed."
 	case alliance.PrepaidCredit:

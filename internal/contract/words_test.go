@@ -10,7 +10,7 @@ import (
 
 func TestSays_HasASentenceForEveryShape(t *testing.T) {
 	seen := map[string]bool{}
-	for _, s := range []alliance.Shape{alliance.PayPerUse, alliance.SpendFloor, alliance.TakeOrPay, alliance.ThroughputReserved, alliance.PrepaidCredit, alliance.HourlyRate} {
+	for _, s := range []alliance.Shape{alliance.PayPerUse, alliance.SpendFloor, alliance.TakeOrPay, alliance.ThroughputReserved, alliance.PrepaidCredit, alliance.HourlyRate, alliance.OptionShape} {
 		says := contract.Says(s)
 		if !strings.HasSuffix(says, ".") || seen[says] {
 			t.Errorf("%s: %q", s, says)

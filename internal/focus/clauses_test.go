@@ -122,3 +122,46 @@ func TestHourly_CoveredRowsAreNotBilledAndUnusedHoursAre(t *testing.T) {
 		t.Errorf("%d hourly commitments, want 1", n)
 	}
 }
+
+func TestOption_IsProposedThenPendingThenActive(t *testing.T) {
+	terms := func(hash string) (*alliance.Alliance, error) {
+		a, err := creditTerms(hash)
+		next := alliance.Term{From: date("2026-03-01"), Until: date("2026-05-01")}
+		a.Contracts[2].Option = &alliance.Option{
+			Term: alliance.Term{From: date("2026-01-01"), Until: date("2026-03-01")}, NoticeDays: 9,
+			Fees: []alliance.Fee{{Term: next, Amount: 61_000_000}}, Ramp: []alliance.RampStep{{From: date("2026-03-01"), Chips: 2}},
+		}
+		return a, err
+	}
+	d := newDiary(t, terms)
+	d.record(day("2026-01-05"), record.Record{Kind: record.KindStart, Start: &record.Start{Version: "test", Terms: "credit", Node: "n1"}})
+	d.request(day("2026-01-10"), day("2026-01-10"), "own", 4000, 1000, record.Served)
+	d.post(day("2026-01-31"))
+	status := func(at string) (s string) {
+		t.Helper()
+		table, err := d.books.Commitments(d.latest(), focus.Window{AsOf: day(at)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ownRules(t, focus.ContractCommitment, focus.V14, &table)
+		for i := range table.Rows {
+			if table.At(i, "ContractCommitmentPeriodStart").Text == "2026-03-01T00:00:00Z" && table.At(i, "ContractId").Text == "rack" {
+				s += table.At(i, "ContractCommitmentId").Text + " " + table.At(i, "ContractCommitmentLifecycleStatus").Text
+			}
+		}
+		return s
+	}
+	if got := status("2026-02-01"); got != "rack,2026-03-01,option Proposed" {
+		t.Errorf("before: %q", got)
+	}
+	if got := status("2026-02-20"); got != "rack,2026-03-01,option Expired" {
+		t.Errorf("after its notice: %q", got)
+	}
+	d.fact(day("2026-02-01"), ledger.Event{OptionExercised: &ledger.OptionExercised{Contract: "rack", Reason: "notice"}})
+	if got := status("2026-02-20"); got != "rack,2026-03-01 Pending" {
+		t.Errorf("exercised: %q", got)
+	}
+	if got := status("2026-03-20"); got != "rack,2026-03-01 Active" {
+		t.Errorf("begun: %q", got)
+	}
+}

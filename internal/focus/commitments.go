@@ -21,6 +21,7 @@ type commitment struct {
 	amount   money.Amount
 	sourced  alliance.Sourced
 	capacity bool
+	proposed bool // by an option that nobody exercised
 }
 
 // Commitments writes one row per interval of every contract that promises
@@ -55,11 +56,19 @@ func (b *Books) Commitments(latest *alliance.Alliance, w Window) (Table, error) 
 
 func commitmentsOf(c *alliance.Contract) (list []commitment, err error) {
 	for _, f := range c.Floors {
-		list = append(list, commitment{c, ending(f.Term, c), f.Amount, f.Sourced, false})
+		list = append(list, commitment{c, ending(f.Term, c), f.Amount, f.Sourced, false, false})
 	}
 	fees, err := contract.FeesOf(c)
 	for _, f := range fees {
-		list = append(list, commitment{c, ending(f.Term, c), f.Amount, f.Sourced, contract.Perishes(c.Shape)})
+		list = append(list, commitment{c, ending(f.Term, c), f.Amount, f.Sourced, contract.Perishes(c.Shape), false})
+	}
+	if contract.Open(c) {
+		for _, f := range c.Option.Floors {
+			list = append(list, commitment{c, ending(f.Term, c), f.Amount, f.Sourced, false, true})
+		}
+		for _, f := range c.Option.Fees {
+			list = append(list, commitment{c, ending(f.Term, c), f.Amount, f.Sourced, true, true})
+		}
 	}
 	return list, err
 }
@@ -97,7 +106,13 @@ func (b *Books) appliedUntil(latest *alliance.Alliance, at time.Time) (map[strin
 	return sums, nil
 }
 
-func (c *commitment) id() string { return commitmentID(string(c.contract.ID), c.From.String()) }
+func (c *commitment) id() string {
+	id := commitmentID(string(c.contract.ID), c.From.String())
+	if c.proposed { // it may be on top of an interval that is in force
+		id += ",option"
+	}
+	return id
+}
 
 func (c *commitment) write(w *writer, a *alliance.Alliance, r retired, at time.Time) error {
 	k := c.contract
@@ -118,8 +133,12 @@ func (c *commitment) write(w *writer, a *alliance.Alliance, r retired, at time.T
 	category, benefit, model := "Spend", "Discount", "Discontinuous"
 	if c.capacity {
 		category, benefit, model = "Usage", "Availability", "Continuous"
-		w.set("ContractCommitmentQuantity", Value(NewDecimal(contract.Contracted(k, c.From.Time, c.Until.Time), 0)))
-		w.set("ContractCommitmentUnit", Text(capacityUnit(k)))
+		of := k
+		if c.proposed {
+			of = contract.Offered(k)
+		}
+		w.set("ContractCommitmentQuantity", Value(NewDecimal(contract.Contracted(of, c.From.Time, c.Until.Time), 0)))
+		w.set("ContractCommitmentUnit", Text(capacityUnit(of)))
 		w.set("x_QuantityUsed", Value(NewDecimal(r.micro, 6)))
 	}
 	if prepays(k) {
@@ -177,6 +196,10 @@ func applicability(a *alliance.Alliance, k *alliance.Contract) any {
 // force, so before its begin it is pending, not proposed.
 func (c *commitment) lifecycle(r retired, at time.Time) string {
 	switch {
+	case c.proposed && !at.Before(contract.NoticeEnds(c.contract.Option)):
+		return "Expired"
+	case c.proposed:
+		return "Proposed"
 	case at.Before(c.From.Time):
 		return "Pending"
 	case !c.Until.IsZero() && !at.Before(c.Until.Time):

@@ -3,6 +3,7 @@ package ledger
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/contract"
@@ -55,6 +56,10 @@ func changeOf(f *Fact) (c contract.Change, ok bool) {
 			Contract: alliance.ContractID(d.Contract),
 			Delivery: &alliance.Delivery{From: day, Chips: d.Chips, TokensPerMinute: d.TokensPerMinute, Fact: f.Number},
 		}, err == nil
+	}
+	if x := f.OptionExercised; x != nil {
+		at := alliance.Date{Time: time.Unix(0, f.At).UTC()}
+		return contract.Change{Contract: alliance.ContractID(x.Contract), Exercised: &at}, true
 	}
 	return contract.Change{}, false
 }

@@ -32,6 +32,7 @@ type Event struct {
 	MonthClosed       *MonthClosed       `json:"month_closed,omitempty"`
 	ExchangeRate      *exchange.Quote    `json:"exchange_rate,omitempty"`
 	Delivered         *Delivered         `json:"delivered,omitempty"`
+	OptionExercised   *OptionExercised   `json:"option_exercised,omitempty"`
 	MarketplaceCharge *MarketplaceCharge `json:"marketplace_charge,omitempty"`
 	TrueUp            *FloorChange       `json:"true_up,omitempty"`
 	TrueDown          *FloorChange       `json:"true_down,omitempty"`
@@ -101,6 +102,9 @@ func (e *Event) Check() error {
 	}
 	if e.Delivered != nil {
 		set, err = set+1, e.Delivered.check()
+	}
+	if e.OptionExercised != nil {
+		set, err = set+1, e.OptionExercised.check()
 	}
 	if e.MarketplaceCharge != nil {
 		set, err = set+1, e.MarketplaceCharge.check()

@@ -146,6 +146,8 @@ func (p *factPosting) event() error {
 		return p.quote(ev.ExchangeRate)
 	case ev.Delivered != nil:
 		return p.deliver(ev.Delivered)
+	case ev.OptionExercised != nil:
+		return p.exercise(ev.OptionExercised)
 	}
 	return refuse("this version does not know the event")
 }

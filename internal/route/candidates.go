@@ -150,6 +150,9 @@ func (r *Router) judge(now, known time.Time, k key, i int32) (candidate, *Inelig
 	if !t.Residency.In(plan.Residency) {
 		return no(NoResidency, "pool %s runs under the rules of %q, plan %s asks for %v", t.ID, t.Residency, plan.ID, plan.Residency)
 	}
+	if p.contract != nil && contract.Optional(p.contract) {
+		return no(NotExercised, "the option of contract %s was not exercised: accordo record exercise %s", t.Contract, t.Contract)
+	}
 	if p.contract == nil || !p.contract.Holds(now) {
 		return no(NotInTerm, "contract %s is not in its term on %s", t.Contract, now.UTC().Format(time.DateOnly))
 	}

@@ -113,3 +113,23 @@ func TestRouter_PutsAnHourRightWhenRequestsEndAndByTheBooks(t *testing.T) {
 		t.Errorf("%v are left where the books have drawn 9 of 12", left)
 	}
 }
+
+func TestRouter_AnOptionIsNoCandidateUntilItIsExercised(t *testing.T) {
+	a := trio()
+	whole := a.Contracts[0]
+	a.Contracts[0] = alliance.Contract{
+		ID: "rack", Shape: alliance.OptionShape, Term: whole.Term,
+		Option: &alliance.Option{Term: term("2026-01-01", "2026-05-01"), Becomes: alliance.TakeOrPay, Ramp: []alliance.RampStep{{From: date("2026-05-01"), Chips: 1}}},
+	}
+	r := New(a, noon)
+	got, _ := take(t, r, noon, ask(100))
+	out := r.Explain(noon, noon, ask(100)).Ineligible
+	if got == "rack" || len(out) != 1 || out[0].Cause != NotExercised {
+		t.Fatalf("%s is taken, ineligible %+v", got, out)
+	}
+	at := date("2026-04-01")
+	r.Reload(contract.Fold(a, []contract.Change{{Contract: "rack", Exercised: &at}}), noon)
+	if got, _ := take(t, r, noon, ask(100)); got != "rack" {
+		t.Errorf("%s is taken after the option was exercised", got)
+	}
+}

@@ -33,18 +33,19 @@ type Request struct {
 
 // The reasons of a decision without a pool, and the causes of an Ineligible.
 const (
-	NoRight     = "no_right"
-	NoResidency = "residency"
-	NoPool      = "no_pool"            // no pool serves the model for the plan
-	Full        = "full"               // every candidate is full
-	Unhealthy   = "unhealthy"          // every candidate is unhealthy, or has been tried
-	UsedUp      = "commitment_used_up" // every candidate's contract stops where its commitment is used up
-	NotInPlan   = "plan"
-	NotInTerm   = "contract_term"
-	NoPrice     = "no_price"
-	NoRate      = "no_rate" // of exchange from the contract's currency
-	NoCapacity  = "no_capacity"
-	NotServed   = "model" // the pool does not serve the model
+	NoRight      = "no_right"
+	NoResidency  = "residency"
+	NoPool       = "no_pool"            // no pool serves the model for the plan
+	Full         = "full"               // every candidate is full
+	Unhealthy    = "unhealthy"          // every candidate is unhealthy, or has been tried
+	UsedUp       = "commitment_used_up" // every candidate's contract stops where its commitment is used up
+	NotInPlan    = "plan"
+	NotInTerm    = "contract_term"
+	NoPrice      = "no_price"
+	NoRate       = "no_rate" // of exchange from the contract's currency
+	NoCapacity   = "no_capacity"
+	NotExercised = "option" // of the contract, which is nothing until then
+	NotServed    = "model"  // the pool does not serve the model
 )
 
 // Reservation is the capacity that a decision booked. It is released by one

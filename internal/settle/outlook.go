@@ -34,7 +34,9 @@ type Outlook struct {
 	Share *ShareOutlook `json:"revenue_share,omitempty"`
 	// Capacity is what is contracted and can be used by the ramp, if there is one.
 	Capacity *CapacityOutlook `json:"capacity,omitempty"`
-	Dates    []NextDate       `json:"dates"`
+	// Option is what the contract's option brings while nobody exercised it.
+	Option string     `json:"option,omitempty"`
+	Dates  []NextDate `json:"dates"`
 }
 
 // IntervalOutlook is the burn-down of one interval.
@@ -110,6 +112,7 @@ func MakeOutlook(ctx context.Context, books Reader, t *ledger.Terms, id string, 
 	if f, ok := contract.FeeAt(c, at); ok {
 		o.Dates = append(o.Dates, NextDate{f.Until, "the fee's interval ends: capacity that is not used until then is paid all the same", f.Amount})
 	}
+	o.option(c, at)
 	for _, s := range c.Ramp {
 		if s.From.After(at) {
 			o.Dates = append(o.Dates, NextDate{s.From, "the ramp steps to " + step(&s), 0})
@@ -269,6 +272,9 @@ func WriteOutlook(w io.Writer, o *Outlook) error {
 		if o.FeesSinceStart > 0 {
 			line("fees accrued since the first month in the books", o.FeesAccrued)
 			line("fees since the contract's start", o.FeesSinceStart)
+		}
+		if o.Option != "" {
+			line("its option brings", o.Option)
 		}
 		if o.FeesAbated > 0 {
 			line("less for late delivery", o.FeesAbated)

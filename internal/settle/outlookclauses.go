@@ -66,3 +66,20 @@ func (o *Outlook) hourly(ctx context.Context, books Reader, operator string, c *
 		NextDate{fees[i].Until, "the rate per hour ends", 0})
 	return nil
 }
+
+// option tells of an option that nobody exercised: when it can be and has to
+// be, and what lapses else.
+func (o *Outlook) option(c *alliance.Contract, at time.Time) {
+	if !contract.Open(c) {
+		return
+	}
+	notice := contract.NoticeEnds(c.Option)
+	if !at.Before(notice) {
+		return
+	}
+	o.Option = contract.OptionAdds(c, o.Currency)
+	if at.Before(c.Option.From.Time) {
+		o.Dates = append(o.Dates, NextDate{c.Option.From, "the option can be exercised from here on", 0})
+	}
+	o.Dates = append(o.Dates, NextDate{alliance.Date{Time: notice}, "the option's notice ends: unless it is exercised before (accordo record exercise " + string(c.ID) + "), " + o.Option + " lapse", 0})
+}

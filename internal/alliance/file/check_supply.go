@@ -22,6 +22,8 @@ func (c *checker) contracts() {
 	for i := range c.Contracts {
 		k := &c.Contracts[i]
 		c.term(k, k.Term)
+		c.option(k)
+		k = c.exercised(k)
 		var floors, fees []interval
 		for j := range k.Floors {
 			floors = append(floors, interval{k.Floors[j].Term, k.Floors[j].Amount, &k.Floors[j]})
@@ -229,6 +231,7 @@ func (c *checker) pools() {
 		used[p.Contract] = append(used[p.Contract], p)
 		k := c.Contract(p.Contract)
 		if k != nil {
+			k = c.exercised(k)
 			c.billing(p, k)
 			if p.Provider != "" && k.Provider != "" && p.Provider != k.Provider {
 				c.log.add(c.at(p, "provider"), fmt.Sprintf("pool %s runs at %s, but its contract %s is with %s", p.ID, p.Provider, k.ID, k.Provider), "provider: "+string(k.Provider)+", or another contract")
@@ -245,7 +248,7 @@ func (c *checker) pools() {
 		c.endpoint(p)
 	}
 	for i := range c.Contracts {
-		c.aboveRamp(&c.Contracts[i], used[c.Contracts[i].ID])
+		c.aboveRamp(c.exercised(&c.Contracts[i]), used[c.Contracts[i].ID])
 	}
 }
 
@@ -334,6 +337,9 @@ func (c *checker) aboveRamp(k *alliance.Contract, pools []*alliance.Pool) {
 		return
 	}
 	highest := step(slices.MaxFunc(k.Ramp, func(a, b alliance.RampStep) int { return cmp.Compare(step(a), step(b)) }))
+	if o := k.Option; o != nil && k.Shape != o.Becomes && len(o.Ramp) > 0 {
+		highest += step(slices.MaxFunc(o.Ramp, func(a, b alliance.RampStep) int { return cmp.Compare(step(a), step(b)) }))
+	}
 	if highest == 0 {
 		return
 	}

@@ -62,7 +62,7 @@ func rules() map[string]rule {
 		"Leg.payer": ref(party), "Leg.payee": ref(party), "Leg.asset": req, "Leg.claim": opt(claim),
 
 		"Contract.id": req, "Contract.title": req, "Contract.provider": ref(party), "Contract.from": req,
-		"Contract.shape":        oneOf(string(alliance.PayPerUse), string(alliance.SpendFloor), string(alliance.TakeOrPay), string(alliance.ThroughputReserved), string(alliance.PrepaidCredit), string(alliance.HourlyRate)),
+		"Contract.shape":        oneOf(string(alliance.PayPerUse), string(alliance.SpendFloor), string(alliance.TakeOrPay), string(alliance.ThroughputReserved), string(alliance.PrepaidCredit), string(alliance.HourlyRate), string(alliance.OptionShape)),
 		"Contract.currency":     {form: currencyForm()},
 		"Contract.headline_gap": {negative: true}, "Contract.claim": opt(claim),
 		"Floor.from": req, "Floor.until": req, "Floor.amount": req, "Floor.claim": opt(claim),
@@ -73,6 +73,8 @@ func rules() map[string]rule {
 		"RevenueShare.of":   {oneOf: []string{alliance.GrossOfCommission, alliance.NetOfCommission}},
 		"RampStep.from":     req, "RampStep.claim": opt(claim),
 		"HourRate.from": req, "HourRate.until": req, "HourRate.per_hour": req, "HourRate.claim": opt(claim),
+		"Option.from": req, "Option.until": req, "Option.claim": opt(claim),
+		"Option.becomes":      {oneOf: []string{string(alliance.SpendFloor), string(alliance.PrepaidCredit), string(alliance.TakeOrPay), string(alliance.ThroughputReserved)}},
 		"LateDelivery.abates": oneOf(alliance.AbatesFees, alliance.AbatesNothing), "LateDelivery.claim": opt(claim),
 		"Overage.at":    oneOf(alliance.OverageAtList, alliance.OverageAtContract, alliance.OverageAtPremium, alliance.OverageStops),
 		"Overage.claim": opt(claim), "Overage.tiers": {form: name}, "OverageRates.model": ref(model), "OverageRates.input": req, "OverageRates.output": req,
