@@ -57,6 +57,9 @@ func NewMetrics() *Metrics {
 	m.refusals = counter("accordo_refusals_total", "Error objects that the gateway sent, by status and code.", "status", "code")
 	m.attempts = counter("accordo_attempts_total", "Attempts by pool and outcome.", "pool", "outcome")
 	m.lateOutcomes = counter("accordo_late_outcomes_total", "Outcomes that the journal refused: written later, or left open, which makes them suspense at the next start.", "fate")
+	for _, fate := range [...]string{"left_open", "written"} {
+		m.lateOutcomes.WithLabelValues(fate) // 0 is a figure, too: alerts need it before the first one
+	}
 	m.tokens = counter("gen_ai_client_token_usage_total", "Tokens of attempts that the provider billed.", "accordo_pool", "gen_ai_request_model", "gen_ai_token_type")
 	m.cost = counter("accordo_attempt_cost_micro_total", "Cost of served attempts at the price of their pool, in micro-units of its contract's currency; nothing where the pool's fee is fixed.", "pool", "currency")
 	m.duration = histogram("gen_ai_server_request_duration_seconds", "Attempts that were served, from the intent to the end.", secondsBuckets, "accordo_pool", "gen_ai_request_model")
