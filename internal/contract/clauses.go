@@ -36,6 +36,10 @@ func Clauses(c *alliance.Contract, currency money.Currency) []Clause {
 	if n := len(c.Fees); n > 0 {
 		add("Fees", fmt.Sprintf("Fixed payments in %s, from %s to %s, due whether the capacity is used or not; each month bears its days' part.", count(n, "interval"), c.Fees[0].From, c.Fees[n-1].Until), alliance.Sourced{})
 	}
+	for i := range c.Rates {
+		r := &c.Rates[i]
+		add("Commitment per hour", fmt.Sprintf("%s an hour from %s to %s, paid whether it is used or not; use beyond it costs the list price.", in(r.PerHour), r.From, r.Until), r.Sourced)
+	}
 	if c.HeadlineGap != nil {
 		add("Headline", "The headline and the intervals differ by "+in(*c.HeadlineGap)+", as is known.", alliance.Sourced{})
 	}
