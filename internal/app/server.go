@@ -153,7 +153,7 @@ func (s *server) takeTerms(a *alliance.Alliance) ([]gateway.Key, error) {
 // openBooks recovers the journal, closes what was in flight as abandoned, and
 // posts what the books have not seen yet.
 func (s *server) openBooks(ctx context.Context, a *alliance.Alliance) error {
-	j, recovery, err := journal.Open(s.dir.Journal(), journal.Options{Node: s.dir.Node(), Durability: s.o.Durability})
+	j, recovery, err := journal.Open(s.dir.Journal(), journal.Options{Node: s.dir.Node(), Durability: s.o.Durability, FS: s.o.disk})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/accordo-ai/accordo/internal/journal"
 )
 
 // UpOptions say what to serve and where.
@@ -46,6 +48,8 @@ type UpOptions struct {
 	Progress io.Writer // bars of long work
 	ModelLog io.Writer // the local model's own log
 	Log      *slog.Logger
+
+	disk journal.FS // of the journal; nil: the system's
 }
 
 const (
