@@ -8,7 +8,7 @@ TAGS    ?=
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build up test check bench deps fuzz clean
+.PHONY: build up test check bench soak deps fuzz clean
 
 build: ## bin/accordo
 	@mkdir -p bin
@@ -28,6 +28,9 @@ check: ## formatting, vet, staticcheck, vulnerabilities, tidy
 
 bench: build ## benchmarks, as ratios to a baseline of the same run
 	@scripts/bench.sh $(ARGS)
+
+soak: ## the real program through faults for SOAK (30m): flat memory, balanced books
+	@scripts/soak.sh
 
 fuzz: ## every fuzz target for FUZZTIME each
 	@scripts/fuzz.sh

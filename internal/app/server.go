@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
 	"github.com/accordo-ai/accordo/internal/admin"
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/alliance/file"
@@ -220,7 +222,7 @@ func (s *server) startGateway(a *alliance.Alliance, keys []gateway.Key) error {
 	if err != nil {
 		return err
 	}
-	s.gateway.Metrics().Registry().MustRegister(newCollector(s))
+	s.gateway.Metrics().Registry().MustRegister(newCollector(s), collectors.NewGoCollector())
 	s.resolve()
 	return s.replayLimits(now)
 }

@@ -126,7 +126,8 @@ type crasher struct {
 	early   int
 
 	addresses *strings.Replacer
-	terms     int // reloads asked for
+	versions  []string // of the terms; nil is priceVersions
+	terms     int      // reloads asked for
 }
 
 func (c *crasher) run(kills int) {
@@ -170,7 +171,11 @@ func (c *crasher) atSomeInstant(least, most time.Duration) {
 // changeTerms asks for a reload and does not wait for it.
 func (c *crasher) changeTerms() {
 	c.terms++
-	text := c.addresses.Replace("include: [base.yaml]\n" + priceVersions[c.terms%len(priceVersions)])
+	versions := c.versions
+	if versions == nil {
+		versions = priceVersions
+	}
+	text := c.addresses.Replace("include: [base.yaml]\n" + versions[c.terms%len(versions)])
 	// The file is replaced as a whole: a start may read it at any instant.
 	next := c.d.file + ".next"
 	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {

@@ -45,6 +45,8 @@ type load struct {
 	key     string
 	// kinds are drawn from with equal weight.
 	kinds []string
+	// rest is between two requests of a client.
+	rest time.Duration
 
 	client *http.Client
 	cancel context.CancelFunc
@@ -144,6 +146,12 @@ func (l *load) run(ctx context.Context, client int) {
 		l.mu.Lock()
 		l.results = append(l.results, r)
 		l.mu.Unlock()
+		if l.rest > 0 {
+			select {
+			case <-time.After(l.rest):
+			case <-ctx.Done():
+			}
+		}
 	}
 }
 

@@ -106,7 +106,7 @@ func TestGuessedKeys_LeaveNothingBehind(t *testing.T) {
 	if now := h.series(); now != series {
 		t.Errorf("%d series in the metrics, %d before", now, series)
 	}
-	if want := fmt.Sprintf("accordo_refusals_total{code=\"invalid_api_key\",status=\"401\"} %d\n", guesses+1000); !strings.Contains(h.metrics(), want) {
+	if want := fmt.Sprintf("accordo_refusals_total{code=\"invalid_api_key\",status=\"401\"} %g\n", float64(guesses+1000)); !strings.Contains(h.metrics(), want) {
 		t.Errorf("the metrics do not say %s", want)
 	}
 	for r, err := range journal.Read(h.dir, 1) {
