@@ -31,6 +31,15 @@ type Option struct {
 // MaxNoticeDays bounds the notice of an option.
 const MaxNoticeDays = 3650
 
+// Loan is money that the operator lends to a provider and gets back with
+// simple interest.
+type Loan struct {
+	Term    `yaml:",inline"` // from the day on which it is paid out to that on which it is paid back
+	Amount  money.Amount     `yaml:"amount"`
+	RatePPM int64            `yaml:"rate_ppm"` // a year of 365 days
+	Sourced `yaml:",inline"`
+}
+
 // LateDelivery says what it is worth that a provider delivers less capacity
 // than the ramp contracts.
 type LateDelivery struct {

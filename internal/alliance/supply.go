@@ -56,6 +56,8 @@ type Contract struct {
 	Ramp []RampStep `yaml:"ramp,omitempty"`
 	// Option is the right to more of the contract, or to all of it.
 	Option *Option `yaml:"option,omitempty"`
+	// Loan is what the operator lends to the provider.
+	Loan *Loan `yaml:"loan,omitempty"`
 	// LateDelivery is what happens while less is delivered than contracted.
 	LateDelivery *LateDelivery `yaml:"late_delivery,omitempty"`
 	Sourced      `yaml:",inline"`

@@ -30,6 +30,9 @@ const (
 	TierReached  Event = 48 // a month ended in which a floor earned a discount
 	HoursOpened  Event = 32 // the commitments of a month's hours came into the books
 	HoursLost    Event = 33 // the month ended with some of them unused
+	LoanPaid     Event = 34 // a loan to the provider was paid out
+	LoanReturned Event = 35 // it was paid back
+	InterestDue  Event = 36 // a month's interest on it
 )
 
 // Class is the class of an account.
@@ -54,6 +57,7 @@ const (
 	OfProvider Of = 2
 	OfContract Of = 3
 	OfInterval Of = 4 // the contract and the interval of its floor
+	OfCurrency Of = 5
 )
 
 // Account is the class, kind and object of one side of a leg.
@@ -86,6 +90,10 @@ type Leg struct {
 	Basis         Basis
 }
 
+// InterestKind is the kind of the account of interest earned, which is no
+// revenue of what is sold.
+const InterestKind = "interest"
+
 // The accounts that contracts move.
 var (
 	compute     = Account{Expense, "compute", OfPool}
@@ -100,6 +108,10 @@ var (
 	shareUsed   = Account{Memo, "share_used", OfContract}
 	clearing    = Account{Asset, "capacity_clearing", OfPool}
 	hourPaid    = Account{Asset, "capacity_clearing", OfContract}
+	loan        = Account{Asset, "loan", OfContract}
+	cash        = Account{Asset, "cash", OfCurrency}
+	receivable  = Account{Asset, "receivable", OfProvider}
+	interest    = Account{Revenue, InterestKind, OfContract}
 	accrued     = Account{Liability, "accrued", OfProvider}
 	payable     = Account{Liability, "payable", OfProvider}
 	ownCapacity = Account{Asset, "own_capacity", OfContract}
@@ -126,6 +138,16 @@ var (
 // pool; its requests are allocations of that bill, so they clear against
 // capacity like those of a fixed fee.
 func Legs(c *alliance.Contract, billing alliance.Billing, ev Event) []Leg {
+	if c.Loan != nil {
+		switch ev {
+		case LoanPaid:
+			return []Leg{{loan, cash, AtRest}}
+		case LoanReturned:
+			return []Leg{{cash, loan, AtRest}}
+		case InterestDue:
+			return []Leg{{receivable, interest, AtRest}}
+		}
+	}
 	if r := c.RevenueShare; r != nil {
 		switch {
 		case ev == ShareDue && r.Cap == nil:

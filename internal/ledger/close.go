@@ -138,6 +138,9 @@ func (p *factPosting) closeMonth(m *MonthClosed) error {
 		if err := mp.hours(c); err != nil {
 			return err
 		}
+		if err := mp.lend(c); err != nil {
+			return err
+		}
 		for j := range c.Floors {
 			if f := &c.Floors[j]; f.Until.After(mp.start) && !f.Until.After(mp.end) {
 				mp.endFloor(c, f)
@@ -234,6 +237,8 @@ func (p *monthPosting) of(a contract.Account, c *alliance.Contract, pool string)
 	switch a.Of {
 	case contract.OfPool:
 		return p.account(a.Class, a.Kind, pool)
+	case contract.OfCurrency:
+		return p.account(a.Class, a.Kind, string(p.t.moneyOf(c)))
 	case contract.OfProvider:
 		return p.t.held(p.account(a.Class, a.Kind, string(c.Provider)), p.t.moneyOf(c))
 	}

@@ -39,6 +39,8 @@ const (
 	Share      Kind = 19 // revenue shared with a provider
 
 	LateDelivery Kind = 30 // what late delivery takes off a fixed fee
+	Loan         Kind = 31 // a loan to a provider, paid out or back
+	Interest     Kind = 32 // on it
 	Surcharge    Kind = 40 // what usage beyond a commitment costs on top of the contract's price
 	Turn         Kind = 41 // the request by which a commitment was used up, or came to be open again
 	Marketplace  Kind = 42 // a charge of the provider's marketplace, and what it retires of a floor
@@ -60,8 +62,8 @@ const (
 // kindNames are the names of the kinds; a number without a name is no kind.
 var kindNames = [...]string{
 	"", "cost", "sale", "wholesale", "tokens", "commitment", "capacity", "suspense", "opening", "invoice", "difference", "fee", "unused", "shortfall", "lapse", "rollover", "forfeiture", "prepayment", "overage", "share",
-	LateDelivery: "late_delivery",
-	Surcharge:    "surcharge", Turn: "turn", Marketplace: "marketplace", Expected: "expected", TrueUp: "true_up", TrueDown: "true_down", Discount: "discount",
+	LateDelivery: "late_delivery", Loan: "loan", Interest: "interest",
+	Surcharge: "surcharge", Turn: "turn", Marketplace: "marketplace", Expected: "expected", TrueUp: "true_up", TrueDown: "true_down", Discount: "discount",
 	Converted: "converted", Revaluation: "revaluation",
 	Subscriber: "subscriber", Grant: "grant", Included: "included", Subscription: "subscription", Commission: "commission",
 }

@@ -67,7 +67,7 @@ func (p *monthPosting) revenue(r *alliance.RevenueShare, fees subscribed) (sum m
 			if sales && (r.Of == alliance.NetOfCommission || r.Of == "" && class == contract.Revenue) {
 				sum -= v
 			}
-		case class != contract.Revenue:
+		case class != contract.Revenue || kind == contract.InterestKind:
 		case sales && wholesale, sales && (kind == "inference" || kind == "subscription"), wholesale && (kind == "wholesale" || kind == "wholesale_fee"):
 			sum -= v
 		}

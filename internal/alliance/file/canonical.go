@@ -108,7 +108,7 @@ func (e *encoder) value(v reflect.Value) {
 // they are zero, and so are always written.
 func stated(t reflect.Type, key string) bool {
 	switch t.Name() + "." + key {
-	case "Floor.amount", "Fee.amount", "HourRate.per_hour", "SubscriptionFee.amount", "Plan.default_output_tokens", "Pool.max_in_flight", "ChipThroughput.output_tokens_per_second", "DiscountTier.floor":
+	case "Floor.amount", "Fee.amount", "HourRate.per_hour", "Loan.rate_ppm", "SubscriptionFee.amount", "Plan.default_output_tokens", "Pool.max_in_flight", "ChipThroughput.output_tokens_per_second", "DiscountTier.floor":
 		return true
 	}
 	if t == reflect.TypeFor[alliance.Rates]() || t == reflect.TypeFor[alliance.SalePrice]() || t == reflect.TypeFor[alliance.OverageRates]() {

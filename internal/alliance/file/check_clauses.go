@@ -49,3 +49,21 @@ func (c *checker) hourly(k *alliance.Contract) {
 		c.log.add(c.at(k, "headline"), fmt.Sprintf("contract %s: rates per hour add up to no headline", k.ID), "take headline out")
 	}
 }
+
+// loan checks that money is lent to somebody else, for a time, at a rate.
+func (c *checker) loan(k *alliance.Contract) {
+	l := k.Loan
+	if l == nil {
+		return
+	}
+	c.term(l, l.Term)
+	if l.RatePPM > 1_000_000 {
+		c.log.add(c.at(l, "rate_ppm"), fmt.Sprintf("contract %s: %d parts per million a year are more than the loan itself", k.ID, l.RatePPM), "rate_ppm: at most 1_000_000; 60_000 is 6 % a year")
+	}
+	if l.Amount == 0 && c.has(l, "amount") {
+		c.log.add(c.at(l, "amount"), fmt.Sprintf("contract %s: a loan of nothing", k.ID), "amount: what is lent, or take loan out")
+	}
+	if k.Provider != "" && k.Provider == c.Operator {
+		c.log.add(c.at(k, "loan"), fmt.Sprintf("contract %s: %s would lend to itself", k.ID, k.Provider), "provider: the party that gets the loan, or take loan out")
+	}
+}

@@ -57,6 +57,7 @@ func (c *checker) contracts() {
 		c.ramp(k)
 		c.own(k)
 		c.lateDelivery(k)
+		c.loan(k)
 		c.clauses(k)
 		c.rollover(k)
 		c.revenueShare(k)
