@@ -43,7 +43,7 @@ func TestYear(t *testing.T) {
 		served int64 // at least
 	}{
 		{"the built-in example", SimulateOrder{From: "2026-01", Months: 12, RequestsPerDay: 36, Seed: 2026, InvoiceErrors: 1}, 10_000},
-		{"every shape and clause", SimulateOrder{File: "testdata/year/euro.yaml", Facts: "testdata/year/facts.jsonl", From: "2026-01", Months: 12, RequestsPerDay: 26, Seed: 4, InvoiceErrors: 1}, 7_000},
+		{"every shape and clause", SimulateOrder{File: "testdata/year/clauses.yaml", Facts: "testdata/year/facts.jsonl", From: "2026-01", Months: 12, RequestsPerDay: 26, Seed: 4, InvoiceErrors: 1}, 7_000},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -205,8 +205,12 @@ func (y *year) commitments(month int32, balances []ledger.Balance) {
 			y.t.Errorf("%d: used, open and lapsed of %s come to %s, its floor is %s", month, interval, parts[interval], floor)
 		}
 	}
+	// Hours that are paid for are opened by the close of their month: what the
+	// days since then used stands alone until theirs.
+	end := fmt.Sprintf("%04d-%02d-32", month/100, month%100)
 	for interval := range parts {
-		if _, ok := floors[interval]; !ok {
+		_, from, _ := strings.Cut(interval, ",")
+		if _, ok := floors[interval]; !ok && from < end {
 			y.t.Errorf("%d: %s has no floor", month, interval)
 		}
 	}
