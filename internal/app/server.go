@@ -39,6 +39,7 @@ type server struct {
 	store      *sqlite.Store
 	settler    *settle.Settler
 	gateway    *gateway.Gateway
+	tracer     *tracer // or nil
 	standIns   *standIns
 	play       *player
 	adminToken string
@@ -218,7 +219,14 @@ func (s *server) startGateway(a *alliance.Alliance, keys []gateway.Key) error {
 		return err
 	}
 	s.upstreams = clients
-	s.gateway, err = gateway.New(gateway.Deps{Journal: s.journal, Router: router, Quota: quota.New(quota.Options{}), Logger: s.o.Log}, state)
+	deps := gateway.Deps{Journal: s.journal, Router: router, Quota: quota.New(quota.Options{}), Logger: s.o.Log}
+	if s.tracer, err = newTracer(s.o.Version, s.o.Log); err != nil {
+		return err
+	}
+	if s.tracer != nil { // a nil tracer in an interface would not be nil
+		deps.Tracer = s.tracer
+	}
+	s.gateway, err = gateway.New(deps, state)
 	if err != nil {
 		return err
 	}
@@ -465,6 +473,9 @@ func (s *server) close() {
 		err = errors.Join(err, s.store.Close())
 	}
 	closeAll(s.upstreams)
+	if s.tracer != nil {
+		s.tracer.close()
+	}
 	if s.standIns != nil {
 		s.standIns.Close()
 	}

@@ -51,6 +51,8 @@ type attempt struct {
 	ended   bool
 	watch   *watch
 	body    [][]byte // to send
+	number  int
+	span    AttemptSpan // or nil
 
 	upstreamID, tier, version string
 }
@@ -104,6 +106,9 @@ func (a *attempt) prepare() (v verdict, ready bool) {
 		return verdict{openai.Server(503, "journal_unavailable", 5*time.Second, "The gateway cannot write its journal, and serves nothing that it cannot account for. Try again later; the operator finds the cause in the log and at /readyz."), false}, false
 	}
 	a.intent, a.opened, a.sent = seq, true, true
+	if a.number = c.attempts; c.trace != nil {
+		a.span = c.trace.Attempt(a.started)
+	}
 	a.watch = newWatch(c.r.Context(), a.timeouts(), c.req.Stream)
 	a.body = c.req.Splice(openai.Edit{Model: upstreamName(a.d), Usage: true, MaxOutput: c.maxOutput, System: c.system})
 	return verdict{}, true
@@ -117,7 +122,7 @@ func (a *attempt) send() (*http.Response, error) {
 	if c.kind == openai.Embedding {
 		path = "/embeddings"
 	}
-	return a.st.upstreams[a.d.Pool.ID].Send(a.watch, path, string(a.id), c.id, c.r.Header, a.body)
+	return a.st.upstreams[a.d.Pool.ID].Send(a.watch, path, string(a.id), c.id, a.sendHeader(), a.body)
 }
 
 // take hands the answer on, or says what its lack means.
@@ -204,6 +209,7 @@ func (a *attempt) end(e ending) error {
 	}
 	c.row.end(a, &e, ttft)
 	g.metrics.attempt(a, &e, ttft, now.Sub(a.started))
+	a.endTrace(now, &e, ttft)
 	if !a.opened {
 		return nil
 	}

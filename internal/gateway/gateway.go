@@ -52,6 +52,8 @@ type Deps struct {
 	// Limits; a zero field takes its default.
 	Limits  Limits
 	Metrics *Metrics
+	// Tracer hears of requests and attempts; nil: nobody does.
+	Tracer Tracer
 }
 
 // State is one version of the terms with what belongs to it. It is swapped
@@ -73,6 +75,7 @@ type Gateway struct {
 	log     *slog.Logger
 	limits  Limits
 	metrics *Metrics
+	tracer  Tracer // or nil
 	recent  ring
 	late    late
 
@@ -105,7 +108,7 @@ func New(d Deps, s State) (*Gateway, error) {
 	if d.Journal == nil || d.Router == nil || d.Quota == nil {
 		return nil, errors.New("gateway: journal, router and quota are required")
 	}
-	g := &Gateway{journal: d.Journal, router: d.Router, quota: d.Quota, now: d.Now, random: d.Random, log: d.Logger, limits: d.Limits.withDefaults(), metrics: d.Metrics, idle: make(chan struct{})}
+	g := &Gateway{journal: d.Journal, router: d.Router, quota: d.Quota, now: d.Now, random: d.Random, log: d.Logger, limits: d.Limits.withDefaults(), metrics: d.Metrics, tracer: d.Tracer, idle: make(chan struct{})}
 	if g.now == nil {
 		g.now = time.Now
 	}

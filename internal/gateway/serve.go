@@ -58,6 +58,7 @@ type call struct {
 	claimed    int64 // bytes of memory for bodies
 	body       *slab // that holds the request's body
 	row        Row
+	trace      RequestSpan // or nil
 }
 
 // borrow returns a call that keeps the memory of an earlier one.
@@ -76,6 +77,7 @@ func (g *Gateway) giveBack(c *call) {
 
 // serve answers a chat completion or an embedding.
 func (c *call) serve() {
+	c.beginTrace()
 	defer c.close()
 	e := c.decode()
 	if e == nil {
@@ -102,6 +104,9 @@ func (c *call) close() {
 	c.row.Plan, c.row.Territory, c.row.Attempts, c.row.Stream = string(c.key.plan.ID), string(c.territory), c.attempts, c.req != nil && c.req.Stream
 	c.g.recent.add(c.row)
 	c.g.metrics.request(c)
+	if c.trace != nil {
+		c.trace.End(c.operation(), &c.row)
+	}
 }
 
 // decode reads the body whole, within its limits, and scans it once.

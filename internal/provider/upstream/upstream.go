@@ -132,8 +132,9 @@ func (c *Client) Close() {
 	c.transport.CloseIdleConnections()
 }
 
-// forwarded are the client's headers that a provider may see.
-var forwarded = [...]string{"Openai-Beta", "User-Agent", "X-Stainless-Lang", "X-Stainless-Package-Version", "X-Stainless-Runtime", "X-Stainless-Runtime-Version", "X-Stainless-Os", "X-Stainless-Arch"}
+// forwarded are the client's headers that a provider may see. The last is in a
+// spelling that no client's header has in net/http: it is the gateway's own.
+var forwarded = [...]string{"Openai-Beta", "User-Agent", "X-Stainless-Lang", "X-Stainless-Package-Version", "X-Stainless-Runtime", "X-Stainless-Runtime-Version", "X-Stainless-Os", "X-Stainless-Arch", "traceparent"}
 
 // Error is a call that got no answer. Sent says whether the provider may have
 // seen the request and so may bill it.

@@ -1,0 +1,82 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/gateway"
+)
+
+func TestTracer_IsOffWithoutACollector(t *testing.T) {
+	for name, env := range map[string][2]string{
+		"no variable":         {"", ""},
+		"OpenTelemetry's off": {"http://127.0.0.1:1", "true"},
+	} {
+		t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "")
+		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", env[0])
+		t.Setenv("OTEL_SDK_DISABLED", env[1])
+		if tr, err := newTracer("1", slog.New(slog.DiscardHandler)); err != nil || tr != nil {
+			t.Errorf("%s: %v, %v", name, tr, err)
+		}
+	}
+}
+
+// A collector that takes nothing costs memory for a queue and no time: spans
+// beyond it are dropped.
+func TestTracer_DropsSpansWhenTheCollectorHangs(t *testing.T) {
+	release := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	defer s.Close()
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", s.URL)
+	t.Setenv("OTEL_SDK_DISABLED", "")
+	tr, err := newTracer("1", slog.New(slog.DiscardHandler))
+	if err != nil || tr == nil {
+		t.Fatal(tr, err)
+	}
+	defer tr.close()
+	defer close(release) // before the last spans are sent
+	for range 3 * spanQueue {
+		span := tr.Request(time.Now(), "")
+		span.Attempt(time.Now()).End(time.Now(), gateway.AttemptTrace{})
+		span.End("chat", &gateway.Row{Status: 200})
+	}
+}
+
+func TestTracer_TakesOnlyATraceThatIsOne(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+	t.Setenv("OTEL_SDK_DISABLED", "")
+	tr, err := newTracer("1", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	defer func() { _ = tr.provider.Shutdown(ctx) }()
+	const good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	for name, row := range map[string]struct {
+		sent  string
+		taken bool
+	}{
+		"a trace":        {good, true},
+		"nothing":        {"", false},
+		"zeros":          {"00-00000000000000000000000000000000-00f067aa0ba902b7-01", false},
+		"too short":      {good[:20], false},
+		"a line break":   {good + "\r\nEvil: 1", false},
+		"something long": {strings.Repeat("a", 10_000), false},
+	} {
+		got := tr.Request(time.Now(), row.sent).Attempt(time.Now()).Traceparent()
+		if len(got) != len(good) || strings.HasPrefix(got, good[:36]) != row.taken {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
