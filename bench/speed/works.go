@@ -60,6 +60,7 @@ func works() []work {
 // The works besides those that are loads on every target.
 const (
 	workIdle    = "idle"    // memory of a target at rest, and per open stream
+	workOver    = "over"    // three times what a target can serve
 	workStart   = "start"   // time to the first answer
 	workKill    = "kill"    // records after SIGKILL
 	workDisk    = "disk"    // durability=disk against the default
@@ -73,7 +74,7 @@ func workNames() []string {
 	for _, w := range works() {
 		names = append(names, w.name)
 	}
-	return append(names, workIdle, workStart, workKill, workDisk, workDecide, workGrowth, workLoading)
+	return append(names, workIdle, workOver, workStart, workKill, workDisk, workDecide, workGrowth, workLoading)
 }
 
 // cell is one target under one work in one round.
