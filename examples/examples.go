@@ -8,5 +8,5 @@ import "embed"
 // FS holds the examples by the path of their directory, such as
 // "openai-amazon/alliance.yaml" and "openai-amazon/story.yaml".
 //
-//go:embed openai-amazon/*.yaml openai-amazon/*.txtar two-reservations/*.yaml reservations/*.yaml
+//go:embed openai-amazon/*.yaml openai-amazon/*.txtar two-reservations/*.yaml reservations/*.yaml commitments/*.yaml
 var FS embed.FS

@@ -37,7 +37,7 @@ func load(t *testing.T, name string) *alliance.Alliance {
 }
 
 func TestExamples_HaveNoFault(t *testing.T) {
-	for _, name := range []string{"openai-amazon", "two-reservations", "reservations"} {
+	for _, name := range []string{"openai-amazon", "two-reservations", "reservations", "commitments"} {
 		t.Run(name, func(t *testing.T) {
 			if a := load(t, name); a.Notice == "" || a.Hash == "" {
 				t.Error("no notice or no hash")

@@ -41,7 +41,6 @@ type focusReader struct {
 	o       Options
 	v       *Invoice
 	issuers []string
-	months  []string
 	lines   map[lineKey]*sum
 	order   []*sum
 	seen    map[[16]byte]struct{}

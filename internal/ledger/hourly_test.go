@@ -23,7 +23,6 @@ import (
 type hoursOf struct {
 	used            map[int64]int64
 	covered, beyond *big.Int // micro-units × 1,000,000
-	tokens          usage.Vector
 }
 
 func (h *hoursOf) take(t *rapid.T, in *record.Intent, at int64, u usage.Vector) {

@@ -95,7 +95,6 @@ type marginer struct {
 	closes   []ledger.Fact // that closed months
 	rows     map[string]*marginRow
 	users    map[[16]byte]struct{}
-	full     bool // more users than can be told apart
 	assigned map[string]money.Amount
 	lefts    map[uint64]ledger.Lefts
 	held     [2]uint64 // outcomes that lefts covers
