@@ -7,7 +7,7 @@ import "math"
 // serve, for shunFor from the last failure. What was long ago counts half after
 // each outlierHalfLife.
 const (
-	outlierShare    = 0.4
+	outlierShare    = 0.5
 	outlierLeast    = 10
 	outlierHalfLife = 30e9 // ns
 	shunFor         = 15e9 // ns
