@@ -363,8 +363,8 @@ func (y *year) statements() {
 }
 
 // addUp: every account between the operator and somebody stands in a
-// statement, with its balance. What the operator keeps for capacity of its own
-// stands between nobody.
+// statement, with its balance. The operator's cash, and what it keeps for
+// capacity of its own, stand between nobody.
 func (y *year) addUp(a *alliance.Alliance, month int32, periods []ledger.PeriodBalance, closing map[ledger.AccountID]money.Amount) {
 	own := map[string]bool{string(a.Operator): true}
 	for i := range a.Contracts {
@@ -375,7 +375,7 @@ func (y *year) addUp(a *alliance.Alliance, month int32, periods []ledger.PeriodB
 	held := map[ledger.AccountID]money.Amount{}
 	for _, p := range periods {
 		of, _, _ := strings.Cut(p.Account.Ref(), ",")
-		if class, kind := p.Account.Class(), p.Account.Kind(); p.Period <= month && (class == contract.Asset || class == contract.Liability) && kind != "capacity_clearing" && kind != ledger.ExpectedKind && !own[of] {
+		if class, kind := p.Account.Class(), p.Account.Kind(); p.Period <= month && (class == contract.Asset || class == contract.Liability) && kind != "capacity_clearing" && kind != "cash" && kind != ledger.ExpectedKind && !own[of] {
 			held[p.Account] += p.Amount
 		}
 	}

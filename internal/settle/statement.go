@@ -177,7 +177,7 @@ func questioned(a ledger.AccountID) int {
 // else, and not for the operator's own results.
 func between(a ledger.AccountID) bool {
 	c := a.Class()
-	return (c == contract.Asset || c == contract.Liability) && a.Kind() != "capacity_clearing" && a.Kind() != ledger.ExpectedKind
+	return (c == contract.Asset || c == contract.Liability) && a.Kind() != "capacity_clearing" && a.Kind() != "cash" && a.Kind() != ledger.ExpectedKind
 }
 
 func firstRef(a ledger.AccountID) string {
