@@ -6,7 +6,6 @@
 package contract
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -46,35 +45,6 @@ func Perishes(s alliance.Shape) bool {
 // so that it has a shadow price lambda and a commitment that burns down.
 func HasFloor(s alliance.Shape) bool {
 	return s == alliance.SpendFloor || s == alliance.PrepaidCredit
-}
-
-// Check returns why the fields of c do not fit its shape, or nil.
-func Check(c *alliance.Contract) error {
-	switch c.Shape {
-	case alliance.PayPerUse:
-		if len(c.Floors) > 0 || len(c.Fees) > 0 {
-			return fmt.Errorf("contract %s is %s but has floors or fees: remove them or change the shape", c.ID, c.Shape)
-		}
-	case alliance.SpendFloor, alliance.PrepaidCredit:
-		if len(c.Fees) > 0 {
-			return fmt.Errorf("contract %s is %s but has fees: it has floors", c.ID, c.Shape)
-		}
-	case alliance.TakeOrPay, alliance.ThroughputReserved:
-		if len(c.Floors) > 0 {
-			return fmt.Errorf("contract %s is %s but has floors: fixed capacity has fees", c.ID, c.Shape)
-		}
-	case alliance.OptionShape:
-		if c.Option == nil || len(c.Floors)+len(c.Fees)+len(c.Ramp) > 0 {
-			return fmt.Errorf("contract %s is an option: it has nothing but the option until that is exercised", c.ID)
-		}
-	case alliance.HourlyRate:
-		if len(c.Floors) > 0 || len(c.Fees) > 0 {
-			return fmt.Errorf("contract %s is %s but has floors or fees: it has rates", c.ID, c.Shape)
-		}
-	default:
-		return fmt.Errorf("contract %s has the unknown shape %q", c.ID, c.Shape)
-	}
-	return nil
 }
 
 // FloorAt returns the floor of the interval that contains at.

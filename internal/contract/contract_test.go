@@ -180,27 +180,3 @@ func TestFees_AccrueToTheWholeFee(t *testing.T) {
 		t.Errorf("months add up to %d", sum)
 	}
 }
-
-func TestCheck_FindsTermsThatDoNotFitTheShape(t *testing.T) {
-	floors, fees := []alliance.Floor{{}}, []alliance.Fee{{}}
-	rows := []struct {
-		name string
-		c    alliance.Contract
-		fits bool
-	}{
-		{"metered", alliance.Contract{Shape: alliance.PayPerUse}, true},
-		{"metered with a floor", alliance.Contract{Shape: alliance.PayPerUse, Floors: floors}, false},
-		{"a floor", alliance.Contract{Shape: alliance.SpendFloor, Floors: floors}, true},
-		{"a floor with a fee", alliance.Contract{Shape: alliance.SpendFloor, Fees: fees}, false},
-		{"fixed", alliance.Contract{Shape: alliance.TakeOrPay, Fees: fees}, true},
-		{"fixed with a floor", alliance.Contract{Shape: alliance.ThroughputReserved, Floors: floors}, false},
-		{"no shape", alliance.Contract{}, false},
-	}
-	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
-			if err := contract.Check(&row.c); (err == nil) != row.fits {
-				t.Errorf("error %v", err)
-			}
-		})
-	}
-}
