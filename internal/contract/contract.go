@@ -88,19 +88,24 @@ func Rollover(c *alliance.Contract, paid money.Amount) money.Amount {
 	return money.Amount(part)
 }
 
-// ShareOf returns what the provider gets for a month's revenue when it has
-// got used before: the rate of it, rounded down once, and never beyond the
-// cap. Revenue below zero takes back what it gave.
-func ShareOf(r *alliance.RevenueShare, revenue, used money.Amount) (money.Amount, error) {
-	part, _, ok := money.Product(int64(revenue), r.RatePPM).FloorDiv(PPM)
+// ShareOf returns what the provider gets for a month's revenue, in PPM-ths of
+// a micro-unit: the rate of it, of which with what earlier months left to
+// carry whole micro-units are due. The provider has got used before, and never
+// gets more than the cap; revenue below zero takes back what it gave.
+func ShareOf(r *alliance.RevenueShare, revenue, used money.Amount, carried int64) (money.Wide, error) {
+	share := money.Product(int64(revenue), r.RatePPM)
+	part, _, ok := share.Add(money.WideOf(carried)).FloorDiv(PPM)
 	if !ok {
-		return 0, money.ErrRange
+		return money.Wide{}, money.ErrRange
 	}
 	due := money.Amount(part)
 	if r.Cap != nil {
 		due = min(due, *r.Cap-used)
 	}
-	return max(due, -used), nil
+	if due = max(due, -used); due != money.Amount(part) {
+		return money.Product(int64(due), PPM).Add(money.WideOf(-carried)), nil
+	}
+	return share, nil
 }
 
 // RolloverEnds returns the instant at which what rolled over from an interval

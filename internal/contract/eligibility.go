@@ -54,18 +54,19 @@ func MostCut(c *alliance.Contract, floor money.Amount) money.Amount {
 	return portion(floor, c.TrueDown.MaxPPM)
 }
 
-// DiscountOf is what the height of an interval's floor takes off what usage
-// retired of it, rounded down once: the highest tier that the floor reaches.
-func DiscountOf(c *alliance.Contract, floor, used money.Amount) (off money.Amount) {
+// DiscountPPM is the share that the height of an interval's floor takes off
+// what usage retired of it, in parts per million: the highest tier that the
+// floor reaches.
+func DiscountPPM(c *alliance.Contract, floor money.Amount) (share int64) {
 	if c.TrueUp == nil {
 		return 0
 	}
 	for _, t := range c.TrueUp.Tiers {
 		if floor >= t.Floor {
-			off = portion(used, t.DiscountPPM)
+			share = t.DiscountPPM
 		}
 	}
-	return off
+	return share
 }
 
 // Forecast is what is used after some more time at the pace of a burn over

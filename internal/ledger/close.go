@@ -21,8 +21,13 @@ type MonthClosed struct {
 }
 
 // CloseRules is the version of the rules that a close is made by now. Version
-// 1 accrues shortfalls that are likely.
-const CloseRules = 1
+// 1 accrues shortfalls that are likely. Version 2 carries what rounding leaves
+// of a month's share, discount and part of a pool into the next, so that the
+// months of a term add up to the term.
+const CloseRules = 2
+
+// carryRules is the version that began to carry.
+const carryRules = 2
 
 func checkMonth(month int32) error {
 	if month < 197001 || month > 999912 || month%100 < 1 || month%100 > 12 {
@@ -111,6 +116,7 @@ type monthPosting struct {
 	t          *Terms
 	month      int32
 	start, end time.Time
+	rules      int32 // of the close, 0 for what is no close
 }
 
 func (p *factPosting) closeMonth(m *MonthClosed) error {
@@ -119,6 +125,7 @@ func (p *factPosting) closeMonth(m *MonthClosed) error {
 		return err
 	}
 	mp := p.monthOf(t, m.Month)
+	mp.rules = m.Rules
 	if err := mp.mayClose(); err != nil {
 		return err
 	}
@@ -217,14 +224,54 @@ func (p *monthPosting) post(kind Kind, debit, credit AccountID, asset Asset, c s
 // entry adds an entry of the close as it is, unless it moves nothing. One
 // about a closed month is booked in the first open one.
 func (p *monthPosting) entry(k Key, amount money.Amount) {
-	if amount == 0 {
+	p.fraction(k, money.WideOf(int64(amount)), 1)
+}
+
+// fraction is entry for n ÷ divisor: what rounding leaves is carried to the
+// next entry between the same accounts at the same price.
+func (p *monthPosting) fraction(k Key, n money.Wide, divisor int64) {
+	if n.Sign() == 0 {
 		return
 	}
 	k.Terms, k.Period = p.t.Hash, p.month
 	k = p.b.place(k)
 	p.list = append(p.list, unrounded{Entry{
-		Key: k, Divisor: 1, First: p.b.head.Last, Last: p.b.head.Last, From: p.start.UnixNano(), Until: p.end.UnixNano() - 1, Digest: sha256.Sum256(nil),
-	}, money.WideOf(int64(amount))})
+		Key: k, Divisor: divisor, First: p.b.head.Last, Last: p.b.head.Last, From: p.start.UnixNano(), Until: p.end.UnixNano() - 1, Digest: sha256.Sum256(nil),
+	}, n})
+}
+
+// carried is post for n ÷ PPM of a month, whose remainder the next month goes
+// on with. Rules before that rounded each month alone.
+func (p *monthPosting) carried(k Key, n money.Wide) {
+	if p.rules < carryRules {
+		p.post(k.Kind, k.Debit, k.Credit, k.Asset, k.Contract, floor(n, contract.PPM))
+		return
+	}
+	owed, booked := p.sides(k)
+	if booked != nil {
+		p.convert(*booked, owed.Asset, floor(n.Add(money.WideOf(p.left(k))), contract.PPM))
+	}
+	p.fraction(owed, n, contract.PPM)
+}
+
+// left is the remainder that the months before left of such entries.
+func (p *monthPosting) left(k Key) int64 {
+	if p.rules < carryRules {
+		return 0
+	}
+	owed, _ := p.sides(k)
+	return p.b.carries[CarryKey{owed.Debit, owed.Credit, owed.Price, contract.PPM}]
+}
+
+// sides is an entry in its contract's currency and, where that is not the
+// alliance's, the same result in the alliance's.
+func (p *monthPosting) sides(k Key) (owed Key, booked *Key) {
+	asset := p.moneyOf(k.Contract, k.Debit, k.Credit)
+	if k.Asset != p.currency() || asset == k.Asset {
+		return k, nil
+	}
+	parts := p.t.part(k, asset)
+	return parts.owed, &parts.booked
 }
 
 func (p *monthPosting) currency() Asset { return Asset(p.t.alliance.Currency) }

@@ -126,11 +126,11 @@ func (p *monthPosting) abate(c *alliance.Contract, fees map[AccountID]money.Amou
 	if len(legs) == 0 {
 		return nil
 	}
-	off, err := p.abatement(c)
-	if err != nil || off == 0 {
+	before, until, err := p.abatement(c)
+	if err != nil || until == before {
 		return err
 	}
-	parts, err := p.overPools(c, off)
+	parts, err := p.overPools(c, before, until)
 	if err != nil {
 		return err
 	}
@@ -144,14 +144,14 @@ func (p *monthPosting) abate(c *alliance.Contract, fees map[AccountID]money.Amou
 	return nil
 }
 
-// abatement is what late delivery takes off the month's fees.
-func (p *monthPosting) abatement(c *alliance.Contract) (money.Amount, error) {
-	until, err := contract.AbatedUpTo(c, p.end)
-	if err != nil {
-		return 0, err
+// abatement is what late delivery takes off the fees before the month and
+// until its end.
+func (p *monthPosting) abatement(c *alliance.Contract) (before, until money.Amount, err error) {
+	if until, err = contract.AbatedUpTo(c, p.end); err != nil {
+		return 0, 0, err
 	}
-	before, err := contract.AbatedUpTo(c, p.start)
-	return until - before, err
+	before, err = contract.AbatedUpTo(c, p.start)
+	return before, until, err
 }
 
 // deliver posts nothing while the months that a delivery is about are open:
@@ -190,15 +190,15 @@ func (p *factPosting) restate(t *Terms, c *alliance.Contract, change contract.Ch
 	legs := contract.Legs(c, alliance.BilledByFixed, contract.AbatedLate)
 	for month := p.b.firstMonth; month <= p.b.closedMonth; month = nextMonth(month) {
 		mp := p.monthOf(t, month)
-		was, err := mp.abatement(c)
+		wasBefore, was, err := mp.abatement(c)
 		if err != nil {
 			return err
 		}
-		is, err := mp.abatement(after)
+		isBefore, is, err := mp.abatement(after)
 		if err != nil {
 			return err
 		}
-		parts, err := mp.overPools(c, is-was)
+		parts, err := mp.overPools(c, was-wasBefore, is-isBefore)
 		if err != nil {
 			return err
 		}

@@ -236,13 +236,21 @@ func (p *monthPosting) rateOf(asset Asset) (exchange.Rate, error) {
 }
 
 // postForeign adds an entry in another currency and, where it is a result, the
-// same in the alliance's at the month's last rate, rounded down once.
+// same in the alliance's.
 func (p *monthPosting) postForeign(kind Kind, debit, credit AccountID, asset Asset, c string, amount money.Amount) {
 	parts := p.t.part(Key{Kind: kind, Debit: debit, Credit: credit, Contract: c}, asset)
 	if parts.owes {
 		p.entry(parts.owed, amount)
 	}
-	if !parts.converts || amount == 0 {
+	if parts.converts {
+		p.convert(parts.booked, asset, amount)
+	}
+}
+
+// convert adds an entry in the alliance's currency about an amount of another,
+// at the month's last rate, rounded down once.
+func (p *monthPosting) convert(k Key, asset Asset, amount money.Amount) {
+	if amount == 0 {
 		return
 	}
 	rate, err := p.rateOf(asset)
@@ -255,8 +263,8 @@ func (p *monthPosting) postForeign(kind Kind, debit, credit AccountID, asset Ass
 		p.fail(money.ErrRange)
 		return
 	}
-	parts.booked.Price = rate.ID()
-	p.entry(parts.booked, booked)
+	k.Price = rate.ID()
+	p.entry(k, booked)
 }
 
 func (p *factPosting) fail(err error) {
@@ -322,6 +330,9 @@ func (p *monthPosting) withPending(a AccountID) money.Amount {
 	for i := range p.list {
 		e := &p.list[i]
 		amount := floor(e.n, e.Divisor)
+		if e.Divisor > 1 {
+			amount = floor(e.n.Add(money.WideOf(p.b.carries[CarryKey{e.Debit, e.Credit, e.Price, e.Divisor}])), e.Divisor)
+		}
 		if e.Debit == a {
 			sum += amount
 		}

@@ -42,7 +42,7 @@ func (p *monthPosting) fee(c *alliance.Contract, fees map[AccountID]money.Amount
 	if err != nil {
 		return err
 	}
-	parts, err := p.overPools(c, until-before)
+	parts, err := p.overPools(c, before, until)
 	if err != nil {
 		return err
 	}
@@ -62,11 +62,17 @@ type poolPart struct {
 	amount money.Amount
 }
 
-// overPools parts an amount over the contract's pools by their size; the last
-// takes what rounding leaves. A contract without pools takes it itself.
-func (p *monthPosting) overPools(c *alliance.Contract, amount money.Amount) ([]poolPart, error) {
+// overPools parts what an amount grew by, from before to until, over the
+// contract's pools by their size; the last takes what rounding leaves. Each
+// part is the difference of the pool's parts of the two, so that those of
+// months add up to the pool's part of them all. A contract without pools takes
+// it itself.
+func (p *monthPosting) overPools(c *alliance.Contract, before, until money.Amount) ([]poolPart, error) {
 	if contract.Covers(c.Shape) { // its pools draw on one account of the contract
-		return []poolPart{{string(c.ID), amount}}, nil
+		return []poolPart{{string(c.ID), until - before}}, nil
+	}
+	if p.rules < carryRules {
+		before, until = 0, until-before
 	}
 	names, sizes, total := []string{}, []int64{}, int64(0)
 	for i := range p.t.alliance.Pools {
@@ -78,15 +84,16 @@ func (p *monthPosting) overPools(c *alliance.Contract, amount money.Amount) ([]p
 	if total == 0 {
 		names, sizes, total = []string{string(c.ID)}, []int64{1}, 1
 	}
-	list, rest := make([]poolPart, len(names)), amount
+	list, rest := make([]poolPart, len(names)), until-before
 	for i, name := range names {
 		part := rest
 		if i < len(names)-1 {
-			q, _, ok := money.Product(int64(amount), sizes[i]).FloorDiv(total)
-			if !ok {
+			was, _, fits := money.Product(int64(before), sizes[i]).FloorDiv(total)
+			is, _, ok := money.Product(int64(until), sizes[i]).FloorDiv(total)
+			if !ok || !fits {
 				return nil, money.ErrRange
 			}
-			part = money.Amount(q)
+			part = money.Amount(is - was)
 		}
 		rest -= part
 		list[i] = poolPart{name, part}

@@ -14,6 +14,9 @@ func (p *monthPosting) share(c *alliance.Contract, fees subscribed) error {
 		return nil
 	}
 	legs := contract.Legs(c, "", contract.ShareDue)
+	if len(legs) == 0 {
+		return nil
+	}
 	var used money.Amount
 	for _, leg := range legs {
 		if leg.Debit.Class != contract.Memo { // the cost, which is also what was used
@@ -29,20 +32,26 @@ func (p *monthPosting) share(c *alliance.Contract, fees subscribed) error {
 	if err != nil {
 		return err
 	}
-	due, err := contract.ShareOf(r, revenue, used)
-	if err != nil || due == 0 {
+	keys := make([]Key, len(legs))
+	for i, leg := range legs {
+		keys[i] = Key{Kind: Share, Debit: p.of(leg.Debit, c, ""), Credit: p.of(leg.Credit, c, ""), Asset: p.currency(), Contract: string(c.ID)}
+		if leg.Debit.Class == contract.Memo {
+			keys[i].Asset = commitAsset(p.t, c)
+		}
+		if p.rules >= carryRules { // remainders are the contract's, the accounts the provider's
+			keys[i].Price = "share," + string(c.ID)
+		}
+	}
+	due, err := contract.ShareOf(r, revenue, used, p.left(keys[0]))
+	if err != nil || due.Sign() == 0 {
 		return err
 	}
 	for _, leg := range contract.Legs(c, "", contract.ShareOpened) {
 		debit, credit := p.of(leg.Debit, c, ""), p.of(leg.Credit, c, "")
 		p.post(Opening, debit, credit, commitAsset(p.t, c), string(c.ID), *r.Cap+p.b.balances[credit].Amount)
 	}
-	for _, leg := range legs {
-		asset := p.currency()
-		if leg.Debit.Class == contract.Memo {
-			asset = commitAsset(p.t, c)
-		}
-		p.post(Share, p.of(leg.Debit, c, ""), p.of(leg.Credit, c, ""), asset, string(c.ID), due)
+	for _, k := range keys {
+		p.carried(k, due)
 	}
 	return nil
 }

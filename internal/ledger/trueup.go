@@ -139,9 +139,9 @@ func (p *monthPosting) discounts(c *alliance.Contract) {
 				base -= p.b.periods[periodKey{interval(p.t, leg.Debit, c, *f), p.month}]
 			}
 		}
-		off := contract.DiscountOf(c, f.Amount+p.changedBy(c, f), base)
+		off := money.Product(int64(base), contract.DiscountPPM(c, f.Amount+p.changedBy(c, f)))
 		for _, leg := range contract.Legs(c, "", contract.TierReached) {
-			p.post(Discount, p.of(leg.Debit, c, ""), p.of(leg.Credit, c, ""), p.currency(), string(c.ID), off)
+			p.carried(Key{Kind: Discount, Debit: p.of(leg.Debit, c, ""), Credit: p.of(leg.Credit, c, ""), Asset: p.currency(), Contract: string(c.ID)}, off)
 		}
 	}
 }
