@@ -52,6 +52,7 @@ type server struct {
 	terms     atomic.Pointer[ledger.Terms]         // with what facts change of them
 	rates     atomic.Pointer[exchange.Table]       // of exchange, as known
 	folding   sync.Mutex                           // for changes of terms, by a reload or a fact
+	kept      atomic.Pointer[alliance.Alliance]    // the terms that were kept last
 	filed     *alliance.Alliance                   // the terms as the file states them; guarded by folding
 	changes   int                                  // of contracts by facts that terms has; guarded by folding
 	upstreams map[alliance.PoolID]*upstream.Client // guarded by reload, which runs in one goroutine
@@ -140,6 +141,7 @@ func (s *server) takeTerms(a *alliance.Alliance) ([]gateway.Key, error) {
 	if err := s.dir.SaveTerms(a.Hash, file.Canonical(a)); err != nil {
 		return nil, err
 	}
+	s.kept.Store(a)
 	keys, fresh, err := issueKeys(a, s.dir, s.o)
 	if err != nil {
 		return nil, err
@@ -175,13 +177,21 @@ func (s *server) openBooks(ctx context.Context, a *alliance.Alliance) error {
 	if s.store, err = sqlite.Open(ctx, s.dir.Books()); err != nil {
 		return err
 	}
-	if s.settler, err = settle.New(ctx, j, s.store, termsFrom(s.dir), s.o.Log); err != nil {
+	if s.settler, err = settle.New(ctx, j, s.store, s.keptTerms, s.o.Log); err != nil {
 		return err
 	}
 	if err := s.settler.UseFacts(s.dir); err != nil {
 		return err
 	}
 	return s.settler.CatchUp(ctx)
+}
+
+// keptTerms is termsFrom that does not read again what is in force.
+func (s *server) keptTerms(hash string) (*alliance.Alliance, error) {
+	if a := s.kept.Load(); a.Hash == hash {
+		return a, nil
+	}
+	return termsFrom(s.dir)(hash)
 }
 
 // termsFrom reads kept versions of the terms.

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -55,6 +56,8 @@ type UpOptions struct {
 const (
 	drainTime   = 20 * time.Second
 	resolveEach = 2 * time.Second
+	// afterStart is when the start's memory is given back: its loops have run once.
+	afterStart = 500 * time.Millisecond
 	// checkpointEach is how much a crash makes the router forget at most.
 	checkpointEach = 10 * time.Second
 )
@@ -160,6 +163,9 @@ func (s *server) serve(ctx context.Context, l listenerPair) error {
 	go start(api, l.api)
 	go start(console, l.admin)
 	s.announce(l)
+	room := newHeadRoom()
+	released := time.AfterFunc(afterStart, releaseStart)
+	defer released.Stop()
 
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -175,6 +181,7 @@ func (s *server) serve(ctx context.Context, l listenerPair) error {
 		}
 	}
 	s.shutdown(api, console)
+	runtime.KeepAlive(room)
 	return err
 }
 

@@ -125,7 +125,7 @@ func (c *console) servedBy(w http.ResponseWriter, r *http.Request) error {
 		return admin.ErrNotFound
 	}
 	var b bytes.Buffer
-	if err := c.panel.Execute(&b, panelView{row, c.source.Overview(c.now()).Currency}); err != nil {
+	if err := c.forms().panel.Execute(&b, panelView{row, c.source.Overview(c.now()).Currency}); err != nil {
 		return fmt.Errorf("render the panel: %w", err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/admin"
@@ -39,9 +40,26 @@ type console struct {
 	chatter admin.Chatter
 	player  admin.Player
 	now     func() time.Time
-	pages   map[string]*template.Template
-	panel   *template.Template
+	forms   func() *forms
 	assets  map[string]asset
+}
+
+// forms are the templates.
+type forms struct {
+	pages map[string]*template.Template
+	panel *template.Template
+}
+
+// parse reads the templates, each page with a layout of its own. They are read
+// when the first page is asked for: a gateway that nobody looks at does without
+// their memory.
+func parse() *forms {
+	base := template.Must(template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
+	f := &forms{pages: map[string]*template.Template{}, panel: base.Lookup("panel")}
+	for _, name := range pageFiles {
+		f.pages[name] = template.Must(template.Must(base.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
+	}
+	return f
 }
 
 // asset is a static file with the digest of its content.
@@ -54,12 +72,7 @@ type asset struct {
 
 // New returns the pages to mount on the operator's listener.
 func New(source admin.Source, chatter admin.Chatter, player admin.Player, now func() time.Time) admin.Pages {
-	c := &console{source: source, chatter: chatter, player: player, now: now, pages: map[string]*template.Template{}, assets: loadAssets()}
-	base := template.Must(template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
-	for _, name := range pageFiles {
-		c.pages[name] = template.Must(template.Must(base.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
-	}
-	c.panel = base.Lookup("panel")
+	c := &console{source: source, chatter: chatter, player: player, now: now, forms: sync.OnceValue(parse), assets: loadAssets()}
 	static := http.NewServeMux()
 	static.HandleFunc("GET /static/{file}", c.static)
 	return admin.Pages{
@@ -149,7 +162,7 @@ func (c *console) render(w http.ResponseWriter, r *http.Request, status int, nam
 	}
 	p.CSS, p.JS, p.Icon = c.address("console.css"), c.address("console.js"), c.address("icon.svg")
 	var b bytes.Buffer
-	if err := c.pages[name].ExecuteTemplate(&b, "layout.html", p); err != nil {
+	if err := c.forms().pages[name].ExecuteTemplate(&b, "layout.html", p); err != nil {
 		return fmt.Errorf("render %s: %w", name, err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -374,25 +374,31 @@ func TestPool_ClosesWhatIsIdleTooLong(t *testing.T) {
 
 // BenchmarkSend compares a call over our connections with the Transport's.
 func BenchmarkSend(b *testing.B) {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = io.WriteString(w, strings.Repeat("x", 1000))
-	}))
-	defer s.Close()
+	})
+	plain, secured := httptest.NewServer(h), httptest.NewTLSServer(h)
+	defer plain.Close()
+	defer secured.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(secured.Certificate())
 	body := [][]byte{[]byte(strings.Repeat("y", 1000))}
-	for _, standard := range []bool{true, false} {
-		b.Run(fmt.Sprintf("standard=%v", standard), func(b *testing.B) {
-			c, err := New(Options{URL: s.URL, Standard: standard})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer c.Close()
-			b.ReportAllocs()
-			for b.Loop() {
-				if got := look(c, body); got.Status != 200 {
-					b.Fatalf("%+v", got)
+	for _, s := range []*httptest.Server{plain, secured} {
+		for _, standard := range []bool{true, false} {
+			b.Run(fmt.Sprintf("tls=%v/standard=%v", s == secured, standard), func(b *testing.B) {
+				c, err := New(Options{URL: s.URL, Standard: standard, Roots: roots})
+				if err != nil {
+					b.Fatal(err)
 				}
-			}
-		})
+				defer c.Close()
+				b.ReportAllocs()
+				for b.Loop() {
+					if got := look(c, body); got.Status != 200 {
+						b.Fatalf("%+v", got)
+					}
+				}
+			})
+		}
 	}
 }
