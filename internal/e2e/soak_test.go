@@ -101,10 +101,28 @@ func TestSoak(t *testing.T) {
 	if sum.abandoned == 0 || sum.served == 0 || sum.unserved == 0 || sum.complete == 0 {
 		t.Error("the load did not reach what is to be tested")
 	}
+	stayed, complete := 0, 0
+	for i := range results {
+		if results[i].kind != kindLeaving {
+			stayed++
+			if results[i].complete {
+				complete++
+			}
+		}
+	}
+	share := float64(complete) / float64(max(1, stayed))
+	t.Logf("%.1f %% of the %d requests whose client stayed were answered in full", 100*share, stayed)
+	if share < servedShare {
+		t.Errorf("%.1f %% of the requests were answered: providers that break one call in five leave more", 100*share)
+	}
 	for i, life := range lives {
 		flat(t, i+1, life)
 	}
 }
+
+// servedShare is what must be answered in full: of five calls one breaks, and
+// most of those are made again elsewhere.
+const servedShare = 0.8
 
 // soak is a crasher that takes its time.
 type soak struct {

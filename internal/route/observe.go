@@ -87,6 +87,7 @@ type reservation struct {
 	clauses       *clauses
 	held          float64 // of the commitment, micro-units
 	spilled       bool    // beyond the pool's capacity: it takes none
+	others        int32   // under way at the pool when it was booked
 	drawn         float64 // of the hour's commitment
 	begin         int64   // of that hour
 	draws         cover
@@ -104,7 +105,7 @@ func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
 	v := &r.reservations[i]
 	*v = reservation{
 		pool: c.pool, generation: v.generation + 1, in: in, out: out, window: r.windowEnd,
-		probe: p.health.failures >= failuresToOpen,
+		probe: p.health.failures >= failuresToOpen, others: int32(p.inFlight),
 	}
 	if m := p.commitment; m != nil && c.clauses != nil && c.clauses.retires {
 		v.commitment, v.clauses, v.held = m, c.clauses, c.clauses.burns(in, out)
@@ -175,8 +176,11 @@ func (r *Router) Observe(now time.Time, o Outcome) uint64 {
 		}
 		p.ttft, p.measured = x, true
 	}
-	if o.Failure == FailureRateLimited && !o.Served {
-		p.pressure.full(at, p.inFlight, o.RetryAfter, p.health.fullUntil > at)
+	switch {
+	case o.Served:
+		p.pressure.took(min(p.inFlight, int64(v.others)))
+	case o.Failure == FailureRateLimited:
+		p.pressure.full(at, max(p.inFlight, int64(v.others)), o.RetryAfter, p.health.fullUntil > at)
 		p.relax()
 	}
 	p.health.learn(at, &o, v.probe)

@@ -2,6 +2,7 @@ package route
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -16,30 +17,58 @@ import (
 // below it, comes back to it over ceilingTime, stays near it, and then rises
 // ever faster, as a cubic does, so that a provider that takes more again is
 // found out soon and a probe costs little.
+//
+// Some providers refuse by chance, or for a reason that has nothing to do with
+// what is under way. A ceiling from such a 429 would be the load of that
+// instant, the next one below it, until a pool that takes all but a few serves
+// one at a time. So a 429 is heeded only where more was under way than beside
+// any request that the provider took since some bursts of 429s ago: a provider
+// that takes fewer than before is believed once that many have been forgotten.
 const (
 	ceilingTime = 20 * time.Second
 	// ceilingCut is the share of the ceiling that is left unused at first.
 	ceilingCut = 0.1
 	// ceilingWait is the longest Retry-After that speaks of requests under way.
 	ceilingWait = 5 * time.Second
+	// ceilingBursts is for how many bursts of 429s it is remembered what was
+	// taken. With fewer, two refusals by chance in a row are taken for a limit.
+	ceilingBursts = 4
 )
 
 // pressure is the ceiling that a provider's answers taught.
 type pressure struct {
 	ceiling float64 // requests under way; 0: none is known
 	since   int64   // ns: when it was set
+	// held is how many were under way beside a request that the provider took,
+	// at most: of those that ended since the last burst, and before it.
+	held [ceilingBursts]int64
+	// heeded says that the last burst taught something.
+	heeded bool
 }
 
-// full learns from a 429 of a pool that has inFlight requests under way, this
-// one not counted, and whether it was said to be full already: then the
-// request belongs to the same burst, and one more of it was not taken.
-func (p *pressure) full(at, inFlight int64, wait time.Duration, already bool) {
+// took learns from a request that the provider took while at least others were
+// under way beside it.
+func (p *pressure) took(others int64) { p.held[0] = max(p.held[0], others) }
+
+// full learns from a 429 of a pool that had others under way beside the
+// request, and whether it was said to be full already: then the request belongs
+// to the same burst, and one more of it was not taken.
+func (p *pressure) full(at, others int64, wait time.Duration, already bool) {
+	if !already {
+		p.heeded = wait <= ceilingWait && others > slices.Max(p.held[:])
+		copy(p.held[1:], p.held[:])
+		p.held[0] = 0
+	}
 	switch {
 	case wait > ceilingWait:
+	case !p.heeded:
+		if float64(others) < p.ceiling { // refused below the ceiling, where others were taken: it was none
+			p.ceiling = 0
+		}
 	case already && p.ceiling > 0:
 		p.ceiling, p.since = max(1, p.ceiling-1), at
 	case !already:
-		p.ceiling, p.since = float64(max(1, inFlight)), at
+		p.ceiling, p.since = float64(others), at
 	}
 }
 

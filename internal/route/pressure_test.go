@@ -2,6 +2,7 @@ package route
 
 import (
 	"container/heap"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -28,8 +29,9 @@ func (e *ends) Pop() any {
 }
 
 // goodput offers requests at a steady rate to a pool whose provider takes
-// fewer at once than its terms say, and returns how many were served.
-func goodput(t *testing.T, perSecond, takes int, latency, retryAfter, lasts time.Duration) (count int) {
+// fewer at once than its terms say, as takes tells, and returns how many were
+// served.
+func goodput(t *testing.T, perSecond int, takes func(since time.Duration) int, latency, retryAfter, lasts time.Duration) (count int) {
 	t.Helper()
 	a := trio()
 	a.Pools = a.Pools[2:]
@@ -58,7 +60,7 @@ func goodput(t *testing.T, perSecond, takes int, latency, retryAfter, lasts time
 		if d.Pool == nil {
 			continue
 		}
-		if busy < takes {
+		if busy < takes(now.Sub(noon)) {
 			busy++
 			heap.Push(&queue, served{now.Add(latency), d, true})
 		} else {
@@ -83,12 +85,28 @@ func TestOverload_GoodputStaysAtThreeTimesTheCapacity(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			peak := int(int64(takes) * int64(lasts/latency)) // every place taken all the time
 			for _, times := range []int{2, 3, 6} {
-				got := goodput(t, takes*10*times, takes, latency, c.retryAfter, lasts)
+				got := goodput(t, takes*10*times, func(time.Duration) int { return takes }, latency, c.retryAfter, lasts)
 				if got < peak*9/10 {
 					t.Errorf("%d served at %d times the capacity, %d are possible", got, times, peak)
 				}
 			}
 		})
+	}
+}
+
+// A provider that takes half as many as it did, and later as many again, is
+// found out both times.
+func TestOverload_AProviderThatTakesFewerForAWhile(t *testing.T) {
+	const latency, lasts = 100 * time.Millisecond, 6 * time.Minute
+	takes := func(since time.Duration) int {
+		if since >= 2*time.Minute && since < 4*time.Minute {
+			return 20
+		}
+		return 40
+	}
+	got, possible := goodput(t, 1200, takes, latency, time.Second, lasts), (400+200+400)*120
+	if got < possible*85/100 {
+		t.Errorf("%d served, %d are possible", got, possible)
 	}
 }
 
@@ -115,9 +133,111 @@ func TestPressure_RisesAgainAndForgetsNothingElse(t *testing.T) {
 			t.Errorf("after %s %d may be under way, want %d", c.after, got, c.most)
 		}
 	}
-	p.full(at, 0, 0, false)
+	for range ceilingBursts + 1 {
+		p.full(at, 1, 0, false)
+	}
 	if got := after(0); got != 1 {
-		t.Errorf("a pool that takes nothing is left with %d, want the one that finds out", got)
+		t.Errorf("a pool that takes nothing beside one is left with %d, want the one that finds out", got)
+	}
+}
+
+// What a 429 is taken to mean depends on what the provider has taken.
+func TestPressure_HeedsWhatWasNotTakenBefore(t *testing.T) {
+	at := noon.UnixNano()
+	for _, c := range []struct {
+		name  string
+		teach func(p *pressure)
+		want  int64
+	}{
+		{"nothing else was under way", func(p *pressure) { p.full(at, 0, 0, false) }, 64},
+		{"as many were taken", func(p *pressure) { p.took(30); p.full(at, 30, 0, false) }, 64},
+		{"the rest of a burst that said nothing", func(p *pressure) { p.took(30); p.full(at, 30, 0, false); p.full(at, 60, 0, true) }, 64},
+		{"more than were taken", func(p *pressure) { p.took(29); p.full(at, 30, 0, false) }, 27},
+		{"as many were taken some bursts ago", func(p *pressure) {
+			p.took(30)
+			for range ceilingBursts {
+				p.full(at, 30, 0, false)
+			}
+		}, 64},
+		{"as many were taken too many bursts ago", func(p *pressure) {
+			p.took(30)
+			for range ceilingBursts + 1 {
+				p.full(at, 30, 0, false)
+			}
+		}, 27},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var p pressure
+			if c.teach(&p); p.most(at, 64) != c.want {
+				t.Errorf("%d may be under way, want %d", p.most(at, 64), c.want)
+			}
+		})
+	}
+}
+
+// lottery is a closed loop of clients over pools that refuse by chance, however
+// few requests are under way. It returns how many requests were served, and how
+// many found every pool full.
+func lottery(clients int, refused float64, retryAfter, lasts time.Duration) (count, full int) {
+	const rest = 20 * time.Millisecond
+	a := trio()
+	a.Pools = a.Pools[1:]
+	r, rng := New(a.Build(), noon), rand.New(rand.NewPCG(1, 2))
+	var queue ends
+	next := func(now time.Time) {
+		d := r.Decide(now, ask(10), rng.Uint64())
+		x := served{now.Add(time.Duration(50+rng.IntN(250)) * time.Millisecond), d, true}
+		switch {
+		case d.Pool == nil:
+			x.at = now.Add(d.RetryAfter)
+			full++
+		case rng.Float64() < refused:
+			x.at, x.taken = now.Add(5*time.Millisecond), false
+		default:
+			count++
+		}
+		heap.Push(&queue, x)
+	}
+	for i := range clients {
+		next(noon.Add(time.Duration(i) * time.Millisecond))
+	}
+	for now := noon; now.Before(noon.Add(lasts)); {
+		x := heap.Pop(&queue).(served)
+		if now = x.at; x.d.Pool != nil {
+			o := Outcome{Reservation: x.d.Reservation, Pool: x.d.Pool.ID, Served: x.taken}
+			if !x.taken {
+				o.Failure, o.RetryAfter = FailureRateLimited, retryAfter
+			}
+			r.Observe(now, o)
+		}
+		next(now.Add(rest))
+	}
+	return count, full
+}
+
+// A provider that refuses some requests whatever is under way is not full: all
+// of what it may have under way stays in use.
+func TestPressure_RefusalsByChanceAreNoCeiling(t *testing.T) {
+	const lasts = 5 * time.Minute
+	for _, c := range []struct {
+		name       string
+		clients    int
+		refused    float64
+		retryAfter time.Duration // in which the pool is left alone
+	}{
+		{"few clients", 4, 0.02, 50 * time.Millisecond},
+		{"as the soak has them", 16, 0.02, 50 * time.Millisecond},
+		{"seldom", 16, 0.001, time.Second},
+		{"often", 16, 0.1, time.Millisecond},
+		{"many clients", 150, 0.02, time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			most, _ := lottery(c.clients, 0, 0, lasts)
+			got, full := lottery(c.clients, c.refused, c.retryAfter, lasts)
+			if got < most*9/10 {
+				t.Errorf("%d served, %d where nothing is refused; %d found every pool full", got, most, full)
+			}
+		})
 	}
 }
 
