@@ -40,6 +40,7 @@ type cli struct {
 	Claims      claimsCommand      `cmd:"" help:"Show claims with their status, source and what they contradict."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring a data directory to the formats of this version; --dry-run shows the plan."`
 	Top         topCommand         `cmd:"" help:"Watch a serving process in the terminal: requests, tokens, cost, latency, pools, contracts."`
+	Log         logCommand         `cmd:"" help:"Show requests of tenants that asked to have them kept."`
 	Doctor      doctorCommand      `cmd:"" help:"Examine file, keys, providers, disk, clock, journal, books and limits: what is wrong, and what to do."`
 	Key         keyCommand         `cmd:"" help:"Make an API key for an alliance file."`
 	Access      accessCommand      `cmd:"" help:"Who may come to the console and the admin API, in which role."`

@@ -23,6 +23,7 @@ type upCommand struct {
 	NoModel     bool   `name:"no-model" help:"Do not fetch or run the local model; its pools are simulated."`
 	Weights     string `help:"Another GGUF file for the local model." type:"existingfile"`
 	CacheDir    string `help:"Folder for engine and weights (default: the user's cache)." type:"path"`
+	RequestLog  int64  `name:"request-log-mb" help:"Megabytes that the logs of requests may take together, of tenants that asked for them." default:"1024"`
 	SimInvoice  string `name:"sim-invoice" help:"File that simulated providers append their invoice to." type:"path"`
 }
 
@@ -31,7 +32,7 @@ func (c upCommand) Run(ctx context.Context, s streams) error {
 	return app.Up(ctx, app.UpOptions{
 		File: c.File, Listen: c.Listen, AdminListen: c.AdminListen, Data: c.Data, Durability: c.Durability,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, ClientCA: c.ClientCA, AdminClientCA: c.AdminCA, BehindTLS: c.BehindTLS, NoModel: c.NoModel, Weights: c.Weights,
-		CacheDir: c.CacheDir, SimInvoice: c.SimInvoice,
+		CacheDir: c.CacheDir, SimInvoice: c.SimInvoice, RequestLogBytes: c.RequestLog << 20,
 		DemoKey: os.Getenv("ACCORDO_DEMO_KEY"), AdminToken: os.Getenv("ACCORDO_ADMIN_TOKEN"),
 		Version: version, Out: s.out, Progress: s.err, ModelLog: io.Discard, Log: logger(s.err),
 	})

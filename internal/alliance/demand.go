@@ -178,7 +178,36 @@ type Tenant struct {
 	Party PartyID  `yaml:"party,omitempty"`
 	// PaymentDays is how many days after an invoice it is due, 0 for unsaid.
 	PaymentDays int64 `yaml:"payment_days,omitempty"`
-	Keys        []Key `yaml:"keys"`
+	// RequestLog is what the tenant asked to have kept of its requests; nil: nothing.
+	RequestLog *RequestLog `yaml:"request_log,omitempty"`
+	Keys       []Key       `yaml:"keys"`
+}
+
+// RequestLog says what is kept of a tenant's requests beside the books, and
+// for how long. Names and figures are kept of each; texts where asked for.
+type RequestLog struct {
+	Prompts bool `yaml:"prompts,omitempty"` // the bodies that clients send
+	Answers bool `yaml:"answers,omitempty"` // what clients are sent
+	// RetentionDays is after how many days a day's log is deleted, counted from its beginning.
+	RetentionDays int64 `yaml:"retention_days"`
+	// MaxBytes bounds what is kept of a prompt and of an answer each; 0 is DefaultLogBytes.
+	MaxBytes int64 `yaml:"max_bytes,omitempty"`
+}
+
+// The bounds of a request log.
+const (
+	MaxRetentionDays = 366
+	MinLogBytes      = 256
+	MaxLogBytes      = 1 << 20
+	DefaultLogBytes  = 64 << 10
+)
+
+// Bound is how many bytes are kept of a prompt and of an answer each.
+func (l *RequestLog) Bound() int64 {
+	if l.MaxBytes > 0 {
+		return l.MaxBytes
+	}
+	return DefaultLogBytes
 }
 
 // Key is an API key, known by the SHA-256 of its secret.

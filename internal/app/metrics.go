@@ -11,6 +11,8 @@ import (
 type collector struct {
 	s                                               *server
 	inFlight, left, healthy, mu, lambda, burnt, lag *prometheus.Desc
+
+	logBytes, logLimit, logWritten, logDropped *prometheus.Desc
 }
 
 func newCollector(s *server) *collector {
@@ -26,12 +28,17 @@ func newCollector(s *server) *collector {
 		lambda:   desc("contract_floor_shadow_price_ratio", "Shadow price of the contract's floor, as a share of the price.", "contract"),
 		burnt:    desc("contract_burnt_micro", "What requests cost under the contract since the books began, in micro-units of the currency.", "contract"),
 		lag:      desc("books_lag_records", "Records of the journal that are not stored in the books yet."),
+
+		logBytes:   desc("request_log_bytes", "Size of all request logs, of tenants that asked for them."),
+		logLimit:   desc("request_log_limit_bytes", "Size that all request logs may have together."),
+		logWritten: desc("request_log_records_total", "Requests that were logged."),
+		logDropped: desc("request_log_dropped_total", "Requests that should have been logged and were not: the queue was full, the log was full, or the disk refused.", "reason"),
 	}
 }
 
 // Describe lists what Collect sends.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.inFlight, c.left, c.healthy, c.mu, c.lambda, c.burnt, c.lag} {
+	for _, d := range []*prometheus.Desc{c.inFlight, c.left, c.healthy, c.mu, c.lambda, c.burnt, c.lag, c.logBytes, c.logLimit, c.logWritten, c.logDropped} {
 		ch <- d
 	}
 }
@@ -60,4 +67,14 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.burnt, float64(k.BurntTotal), k.ID)
 	}
 	gauge(c.lag, float64(c.s.settler.Status().Lag))
+	logged := c.s.requestLog.State()
+	gauge(c.logBytes, float64(logged.Bytes))
+	gauge(c.logLimit, float64(logged.MaxBytes))
+	count := func(d *prometheus.Desc, n int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	count(c.logWritten, logged.Written)
+	count(c.logDropped, logged.DroppedQueue, "queue")
+	count(c.logDropped, logged.DroppedFull, "full")
+	count(c.logDropped, logged.DroppedDisk, "disk")
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/accordo-ai/accordo/internal/provider/upstream"
 	"github.com/accordo-ai/accordo/internal/quota"
 	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/requestlog"
 	"github.com/accordo-ai/accordo/internal/route"
 	"github.com/accordo-ai/accordo/internal/settle"
 	"github.com/accordo-ai/accordo/internal/store/sqlite"
@@ -40,6 +41,7 @@ type server struct {
 	settler    *settle.Settler
 	gateway    *gateway.Gateway
 	tracer     *tracer // or nil
+	requestLog *requestlog.Log
 	standIns   *standIns
 	play       *player
 	adminToken string
@@ -236,6 +238,9 @@ func (s *server) startGateway(a *alliance.Alliance, keys []gateway.Key) error {
 	if s.tracer != nil { // a nil tracer in an interface would not be nil
 		deps.Tracer = s.tracer
 	}
+	s.requestLog = newRequestLog(s.dir, &s.o)
+	s.requestLog.Retain(retention(a))
+	deps.RequestLog = requestLog{s.requestLog}
 	s.gateway, err = gateway.New(deps, state)
 	if err != nil {
 		return err
@@ -332,6 +337,7 @@ func firstRecordSince(store *sqlite.Store, t time.Time) (uint64, error) {
 func (s *server) startLoops() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.running, s.stop = ctx, cancel
+	s.loop(func() { s.requestLog.Run(ctx) })
 	s.loop(func() {
 		if err := s.settler.Run(ctx); err != nil {
 			s.o.Log.Error("the books are behind the journal; they follow at the next start", "error", err)
@@ -449,6 +455,7 @@ func (s *server) swap(a *alliance.Alliance) error {
 			unused = clients
 		} else {
 			s.upstreams = clients
+			s.requestLog.Retain(retention(a))
 		}
 		closeAll(unused)
 	}

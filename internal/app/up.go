@@ -41,8 +41,10 @@ type UpOptions struct {
 	CacheDir   string // of engine and weights; empty: the user's cache
 	Weights    string // another GGUF file; empty: the fetched one
 	SimInvoice string // file that the simulator appends its invoice to
-	DemoKey    string // replace the random ones, with the built-in example only
-	AdminToken string
+	// RequestLogBytes bounds all request logs together; 0: DefaultRequestLogBytes.
+	RequestLogBytes int64
+	DemoKey         string // replace the random ones, with the built-in example only
+	AdminToken      string
 
 	Version  string
 	Out      io.Writer // what people read

@@ -36,7 +36,7 @@ var rings = map[string]int{
 	"internal/provider/llama": 3, "internal/provider/llama/tinymodel": 3, "internal/artifact": 3, "internal/journal": 3,
 	"internal/datadir": 3, "internal/store/sqlite": 3, "internal/settle": 3,
 	"internal/admin": 3, "internal/console": 3, "internal/focusfile": 3, "internal/paper": 3,
-	"internal/store/storetest": 3, "internal/top": 3,
+	"internal/store/storetest": 3, "internal/top": 3, "internal/requestlog": 3,
 
 	"internal/app": 4, "cmd/accordo": 4, "examples": 1, "internal/archtest": 4,
 	"internal/e2e": 4, "bench/speed": 4, "bench/books": 4,

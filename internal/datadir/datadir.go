@@ -157,6 +157,10 @@ func (d *Dir) RouteCheckpoint() string { return filepath.Join(d.path, "route.jso
 // Run is the path of the directory for what lives as long as the process.
 func (d *Dir) Run() string { return filepath.Join(d.path, "run") }
 
+// Requests is the path of the directory of the request log, which exists only
+// where a tenant asked for one.
+func (d *Dir) Requests() string { return filepath.Join(d.path, "requests") }
+
 // Repairs lists what Open cut off.
 func (d *Dir) Repairs() []Repair { return d.repairs }
 

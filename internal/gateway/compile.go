@@ -36,6 +36,7 @@ type principal struct {
 	plan *alliance.Plan
 	// share of the requests under way that the plan may fill, in ppm.
 	share int64
+	log   *alliance.RequestLog // what the tenant asked to have kept, or nil
 }
 
 // compiled is a State made ready for lookups. It is immutable.
@@ -64,6 +65,9 @@ func compile(s State) (*compiled, error) {
 		}
 		p := &principal{Key: k, plan: s.Alliance.Plan(k.Plan)}
 		p.share = route.SharePPM(s.Alliance, p.plan)
+		if t := s.Alliance.Tenant(k.Tenant); t != nil {
+			p.log = t.RequestLog
+		}
 		if p.plan == nil {
 			return nil, fmt.Errorf("key %s: the plan %q is not in the terms", k.ID, k.Plan)
 		}

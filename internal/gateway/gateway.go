@@ -1,7 +1,8 @@
 // Package gateway serves the OpenAI dialect: it authenticates, decodes,
 // admits, routes, journals, calls, retries and relays one request after the
 // other, and makes every outcome safe before a client sees a complete answer.
-// It refuses to keep prompts or answers, to rate or book anything, to choose
+// It refuses to keep prompts or answers (a tenant that asks for it has its own
+// hands to a request log), to rate or book anything, to choose
 // pools (route does) and to reach an address that is not in the terms.
 package gateway
 
@@ -54,6 +55,8 @@ type Deps struct {
 	Metrics *Metrics
 	// Tracer hears of requests and attempts; nil: nobody does.
 	Tracer Tracer
+	// RequestLog keeps requests of tenants that asked for it; nil: none are.
+	RequestLog RequestLog
 }
 
 // State is one version of the terms with what belongs to it. It is swapped
@@ -77,7 +80,9 @@ type Gateway struct {
 	metrics *Metrics
 	tracer  Tracer // or nil
 	recent  ring
-	late    late
+	// requestLog keeps requests of tenants that asked for it; or nil.
+	requestLog RequestLog
+	late       late
 
 	// routing guards router and the swap of state, so that a decision and
 	// the terms it was made under belong together. quotaMu guards quota. The
@@ -108,7 +113,7 @@ func New(d Deps, s State) (*Gateway, error) {
 	if d.Journal == nil || d.Router == nil || d.Quota == nil {
 		return nil, errors.New("gateway: journal, router and quota are required")
 	}
-	g := &Gateway{journal: d.Journal, router: d.Router, quota: d.Quota, now: d.Now, random: d.Random, log: d.Logger, limits: d.Limits.withDefaults(), metrics: d.Metrics, tracer: d.Tracer, idle: make(chan struct{})}
+	g := &Gateway{journal: d.Journal, router: d.Router, quota: d.Quota, now: d.Now, random: d.Random, log: d.Logger, limits: d.Limits.withDefaults(), metrics: d.Metrics, tracer: d.Tracer, requestLog: d.RequestLog, idle: make(chan struct{})}
 	if g.now == nil {
 		g.now = time.Now
 	}

@@ -115,6 +115,8 @@ type setup struct {
 	pipes  bool
 	pools  []string
 	limits gateway.Limits
+	log    gateway.RequestLog
+	tracer gateway.Tracer
 	disk   *fullDisk // stands before the journal
 	fs     journal.FS
 	// before puts something before the journal.
@@ -177,7 +179,7 @@ func start(t *testing.T, s setup) *harness {
 	if s.before != nil {
 		kept = s.before(kept)
 	}
-	h.g, err = gateway.New(gateway.Deps{Journal: kept, Router: route.New(a, now()), Quota: quota.New(quota.Options{}), Now: now, Random: func() uint64 { return 1 }, Limits: s.limits}, h.state)
+	h.g, err = gateway.New(gateway.Deps{Journal: kept, Router: route.New(a, now()), Quota: quota.New(quota.Options{}), Now: now, Random: func() uint64 { return 1 }, Limits: s.limits, RequestLog: s.log, Tracer: s.tracer}, h.state)
 	if err != nil {
 		t.Fatal(err)
 	}

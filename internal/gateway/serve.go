@@ -59,6 +59,7 @@ type call struct {
 	body       *slab // that holds the request's body
 	row        Row
 	trace      RequestSpan // or nil
+	logged     *recorder   // or nil
 }
 
 // borrow returns a call that keeps the memory of an earlier one.
@@ -78,6 +79,7 @@ func (g *Gateway) giveBack(c *call) {
 // serve answers a chat completion or an embedding.
 func (c *call) serve() {
 	c.beginTrace()
+	c.beginLog()
 	defer c.close()
 	e := c.decode()
 	if e == nil {
@@ -98,12 +100,13 @@ func (c *call) serve() {
 // close runs on every path: the hold never outlives the request.
 func (c *call) close() {
 	c.settle()
-	c.free()
 	c.row.Duration = c.g.now().Sub(c.started)
 	c.row.ID, c.row.At, c.row.Tenant, c.row.Key = c.id, c.started, string(c.key.Tenant), string(c.key.ID)
 	c.row.Plan, c.row.Territory, c.row.Attempts, c.row.Stream = string(c.key.plan.ID), string(c.territory), c.attempts, c.req != nil && c.req.Stream
 	c.g.recent.add(c.row)
 	c.g.metrics.request(c)
+	c.endLog()
+	c.free()
 	if c.trace != nil {
 		c.trace.End(c.operation(), &c.row)
 	}

@@ -110,6 +110,7 @@ func (c *checker) variants() {
 func (c *checker) tenants() {
 	digests := map[string]*alliance.Key{}
 	for i := range c.Tenants {
+		c.requestLog(&c.Tenants[i])
 		for j := range c.Tenants[i].Keys {
 			k := &c.Tenants[i].Keys[j]
 			if other := digests[k.SHA256]; other != nil && k.SHA256 != "" {
@@ -124,6 +125,20 @@ func (c *checker) tenants() {
 				c.log.add(c.at(k, "surface"), fmt.Sprintf("plan %s is not offered on surface %q", p.ID, k.Surface), c.log.suggest(k.Surface, func() []string { return p.Surfaces }, "a surface of the plan"))
 			}
 		}
+	}
+}
+
+// requestLog checks what a tenant asked to have kept.
+func (c *checker) requestLog(t *alliance.Tenant) {
+	l := t.RequestLog
+	if l == nil {
+		return
+	}
+	if l.RetentionDays < 0 || l.RetentionDays > alliance.MaxRetentionDays {
+		c.log.add(c.at(l, "retention_days"), fmt.Sprintf("tenant %s: requests cannot be kept for %d days", t.ID, l.RetentionDays), fmt.Sprintf("1 to %d days", alliance.MaxRetentionDays))
+	}
+	if l.MaxBytes != 0 && (l.MaxBytes < alliance.MinLogBytes || l.MaxBytes > alliance.MaxLogBytes) {
+		c.log.add(c.at(l, "max_bytes"), fmt.Sprintf("tenant %s: max_bytes is %d", t.ID, l.MaxBytes), fmt.Sprintf("%d to %d, or leave it out for %d", alliance.MinLogBytes, alliance.MaxLogBytes, alliance.DefaultLogBytes))
 	}
 }
 

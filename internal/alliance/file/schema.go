@@ -140,7 +140,7 @@ func demandRules(territory, name form) map[string]rule {
 		"Flow.id": {required: true, form: flowForm()}, "Flow.priorities": req,
 		"Rollout.territory": {required: true, form: territory}, "Rollout.state": oneOf("on", "opt_in"), "Rollout.from": req, "Rollout.claim": opt(claim),
 
-		"Tenant.id": req, "Tenant.name": req, "Tenant.party": opt(party),
+		"Tenant.id": req, "Tenant.name": req, "Tenant.party": opt(party), "RequestLog.retention_days": {required: true, show: "30"},
 		"Key.id": req, "Key.sha256": {form: digestForm(), hidden: true}, "Key.plan": ref(plan), "Key.channel": ref(channel),
 		"Key.territory": {required: true, form: territory}, "Key.territories": {form: territory}, "Key.surface": {form: name}, "Key.opt_in": opt(variant),
 	}
