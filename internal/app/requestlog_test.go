@@ -11,11 +11,11 @@ import (
 
 func TestRequestLog_IsDrawnWithoutControlCharacters(t *testing.T) {
 	var b bytes.Buffer
-	r := requestlog.Record{Request: "req_1", Tenant: "acme", Asked: "m\x1b[2J", EndUser: "u\x07", Prompt: "line one\nline\x1b]0;two\x9b\r", PromptBytes: 900, Answer: "日本語"}
+	r := requestlog.Record{Request: "req_1", Tenant: "acme", Asked: "m\x1b[2J", EndUser: "u\x07", Prompt: "line one\nline\x1b]0;two\u009b\r", PromptBytes: 900, Answer: "日本語"}
 	if err := writeLogged(&b, &r); err != nil {
 		t.Fatal(err)
 	}
-	if strings.ContainsAny(b.String(), "\x1b\x07\r\x9b") || !strings.Contains(b.String(), "日本語") || !strings.Contains(b.String(), "of 900 bytes") || !strings.Contains(b.String(), "line one\n    line") {
+	if strings.ContainsAny(b.String(), "\x1b\x07\r\u009b") || !strings.Contains(b.String(), "日本語") || !strings.Contains(b.String(), "of 900 bytes") || !strings.Contains(b.String(), "line one\n    line") {
 		t.Errorf("%q", b.String())
 	}
 }
