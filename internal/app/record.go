@@ -76,7 +76,7 @@ func (o *offline) open(ctx context.Context) (err error) {
 		return err
 	}
 	j := &atRest{dir: o.dir.Journal(), last: head.Last}
-	for r, err := range j.Read(head.Last + 1) {
+	for r, err := range journal.Read(j.dir, head.Last+1) {
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ var errAtRest = errors.New("the journal is not being written")
 func (j *atRest) Mark(context.Context) (uint64, error)         { return 0, errAtRest }
 func (j *atRest) Wait(context.Context, uint64) (uint64, error) { return 0, errAtRest }
 func (j *atRest) Last() uint64                                 { return j.last }
-func (j *atRest) Read(from uint64) iter.Seq2[record.Record, error] {
+func (j *atRest) ReadInto(_ *record.Memory, from uint64) iter.Seq2[record.Record, error] {
 	return journal.Read(j.dir, from)
 }
 

@@ -22,6 +22,7 @@ type cursor struct {
 	at     int64  // no later record is older
 	torn   error  // why the last segment's end is not read, nil if it is whole
 	noHead bool   // the last segment's header is not written yet
+	memory *record.Memory
 }
 
 var (
@@ -35,8 +36,8 @@ var (
 
 // openCursor stands before the first record of the segment that holds from.
 // Without any segment it is io.EOF.
-func openCursor(fs FS, dir string, from uint64) (*cursor, error) {
-	c := &cursor{fs: fs, dir: dir}
+func openCursor(fs FS, dir string, from uint64, m *record.Memory) (*cursor, error) {
+	c := &cursor{fs: fs, dir: dir, memory: m}
 	var err error
 	if c.firsts, err = segments(fs, dir); err != nil {
 		return nil, err
@@ -64,6 +65,9 @@ func (c *cursor) enter(first uint64) error {
 		return fmt.Errorf("open the journal: %w", err)
 	}
 	s := scanner{f: f}
+	if c.memory != nil && c.scan.f == nil {
+		s.buf = c.memory.Window[:0]
+	}
 	h, err := s.head()
 	if err != nil && isFault(err) && first == c.last() && (first == 1 || len(c.firsts) > 1) {
 		// Unfinished, unless records follow and a second look finds it unchanged.
@@ -208,7 +212,7 @@ func (c *cursor) step() (record.Record, error) {
 	if err != nil {
 		return record.Record{}, err
 	}
-	r, err := record.Decode(b[frameHead:])
+	r, err := c.memory.Decode(b[frameHead:])
 	switch {
 	case errors.Is(err, record.ErrNewer):
 		return record.Record{}, fmt.Errorf("%s, byte %d: %w", segmentPath(c.dir, c.head.first), c.scan.pos, err)

@@ -22,28 +22,35 @@ func Read(dir string, from uint64) iter.Seq2[record.Record, error] { return Read
 
 // ReadFS is Read on another file system than the operating system's.
 func ReadFS(fs FS, dir string, from uint64) iter.Seq2[record.Record, error] {
-	return read(fs, dir, from, math.MaxUint64, position{})
+	return read(fs, dir, from, math.MaxUint64, position{}, nil)
 }
 
 // Read yields the records from sequence number from (0 is 1) to Last. The
 // journal remembers where its recent records stand, so that a reader that
 // follows it reads no record twice.
-func (j *Journal) Read(from uint64) iter.Seq2[record.Record, error] {
+func (j *Journal) Read(from uint64) iter.Seq2[record.Record, error] { return j.ReadInto(nil, from) }
+
+// ReadInto is Read for one who reads on and on: the records are in m, and so
+// valid until m is reset.
+func (j *Journal) ReadInto(m *record.Memory, from uint64) iter.Seq2[record.Record, error] {
 	j.mu.Lock()
 	upto, near := j.written, j.near(max(from, 1))
 	j.mu.Unlock()
-	return read(j.fs, j.dir, from, upto, near)
+	return read(j.fs, j.dir, from, upto, near, m)
 }
 
-func read(fs FS, dir string, from, upto uint64, near position) iter.Seq2[record.Record, error] {
+func read(fs FS, dir string, from, upto uint64, near position, m *record.Memory) iter.Seq2[record.Record, error] {
 	from = max(from, 1)
 	return func(yield func(record.Record, error) bool) {
 		if from > upto {
 			return
 		}
-		c, err := openCursor(fs, dir, from)
+		c, err := openCursor(fs, dir, from, m)
 		if err == nil {
 			defer c.close()
+			if m != nil {
+				defer func() { m.Window = c.scan.buf }()
+			}
 			if near.sequence > 0 && near.first == c.head.first {
 				c.jump(near.sequence, near.offset)
 			}

@@ -57,7 +57,7 @@ func (j *Journal) recover() (Recovery, error) {
 	}
 	rec.Segments = len(firsts)
 	last := firsts[len(firsts)-1]
-	newest, err := openCursor(j.fs, j.dir, last)
+	newest, err := openCursor(j.fs, j.dir, last, nil)
 	if err != nil {
 		return rec, err
 	}
@@ -130,7 +130,7 @@ func (j *Journal) dropUnbegun(firsts []uint64, rec *Recovery) ([]uint64, error) 
 // replay reads from the segment that holds from to the end and collects the
 // open intents.
 func (j *Journal) replay(from uint64) (*cursor, map[uint64]OpenIntent, error) {
-	c, err := openCursor(j.fs, j.dir, from)
+	c, err := openCursor(j.fs, j.dir, from, nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 
@@ -9,14 +10,18 @@ import (
 
 // Decode reads one record that fills b exactly; the record does not refer to
 // b. It accepts canonical bytes only: appending what it returns gives b again.
-func Decode(b []byte) (Record, error) {
+func Decode(b []byte) (Record, error) { return (*Memory)(nil).Decode(b) }
+
+// Decode is the function of that name, except that the record is valid until
+// Reset only.
+func (m *Memory) Decode(b []byte) (Record, error) {
 	if len(b) > MaxBytes {
 		return Record{}, fmt.Errorf("%w: %d bytes, at most %d", ErrMalformed, len(b), MaxBytes)
 	}
 	if len(b) > 0 && b[0] > version1 {
 		return Record{}, fmt.Errorf("%w: version %d, this program reads up to %d: use a newer accordo", ErrNewer, b[0], version1)
 	}
-	d := decoder{s: string(b)}
+	d := decoder{s: string(b), m: m}
 	if v := d.byte(); v != version1 {
 		d.fail("a version of 0")
 	}
@@ -51,6 +56,7 @@ type decoder struct {
 	s   string
 	at  int
 	err error
+	m   *Memory
 }
 
 func (d *decoder) fail(what string) {
@@ -127,13 +133,28 @@ func (d *decoder) text() string {
 	s := d.s[d.at : d.at+n]
 	d.at += n
 	if packed {
-		return hex.EncodeToString([]byte(s))
+		return d.unpack(s)
 	}
 	if packs(s) {
 		d.fail("a text that had to be packed")
 		return ""
 	}
 	return s
+}
+
+// unpack returns the hexadecimal digits of s. The hash of the terms stands in
+// every intent: it is made once.
+func (d *decoder) unpack(s string) string {
+	hash := d.m != nil && len(s) == sha256.Size
+	if hash && s == d.m.packed {
+		return d.m.hash
+	}
+	var room [2 * sha256.Size]byte
+	text := string(hex.AppendEncode(room[:0], []byte(s)))
+	if hash {
+		d.m.packed, d.m.hash = s, text
+	}
+	return text
 }
 
 func (d *decoder) bool() bool {
@@ -149,7 +170,9 @@ func (d *decoder) usage() usage.Vector {
 }
 
 func (d *decoder) intent() *Intent {
-	i := &Intent{Attempt: AttemptID(d.text()), Request: d.text()}
+	room := d.m.intent()
+	i := &room.Intent
+	*i = Intent{Attempt: AttemptID(d.text()), Request: d.text()}
 	n := d.varint()
 	if n != int64(int32(n)) {
 		d.fail("an attempt number beyond 32 bits")
@@ -164,12 +187,15 @@ func (d *decoder) intent() *Intent {
 	}
 	i.Estimate = d.usage()
 	i.Stream = d.bool()
-	i.Considered = d.considered()
+	if i.Considered = d.considered(room.considered); i.Considered != nil {
+		room.considered = i.Considered
+	}
 	return i
 }
 
 func (d *decoder) outcome() *Outcome {
-	o := &Outcome{Attempt: AttemptID(d.text()), Intent: d.uvarint(), Observation: d.uvarint(), Status: Status(d.byte())}
+	o := d.m.outcome()
+	*o = Outcome{Attempt: AttemptID(d.text()), Intent: d.uvarint(), Observation: d.uvarint(), Status: Status(d.byte())}
 	if d.err == nil && (o.Status < Served || o.Status > Abandoned) {
 		d.fail("an unknown status")
 	}
@@ -187,7 +213,7 @@ func (d *decoder) refusal() *Refusal {
 	} {
 		*to = d.text()
 	}
-	f.Considered = d.considered()
+	f.Considered = d.considered(nil)
 	return f
 }
 
@@ -195,7 +221,7 @@ func (d *decoder) refusal() *Refusal {
 // a false count can make Decode allocate.
 const minConsidered = 7
 
-func (d *decoder) considered() []Considered {
+func (d *decoder) considered(room []Considered) []Considered {
 	n := d.uvarint()
 	if n > MaxConsidered || n > uint64(len(d.s)-d.at)/minConsidered {
 		d.fail("more candidates than fit")
@@ -204,7 +230,7 @@ func (d *decoder) considered() []Considered {
 	if n == 0 {
 		return nil
 	}
-	cs := make([]Considered, n)
+	cs := considered(room, int(n))
 	for i := range cs {
 		c := &cs[i]
 		c.Pool, c.Verdict = d.text(), Verdict(d.byte())

@@ -302,3 +302,31 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+// TestMemory_DecodesWhatDecodeDoes reads many records into one memory, of
+// which those since the last reset must all stay as they are.
+func TestMemory_DecodesWhatDecodeDoes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var m Memory
+		for range rapid.IntRange(1, 4).Draw(t, "batches") {
+			var got, want []Record
+			for range rapid.IntRange(0, 6).Draw(t, "records") {
+				r := genRecord(t)
+				b := Append(nil, &r)
+				decoded, err := m.Decode(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				alone, err := Decode(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, want = append(got, decoded), append(want, alone)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatal(diff)
+			}
+			m.Reset()
+		}
+	})
+}

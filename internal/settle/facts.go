@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/invoice"
 	"github.com/accordo-ai/accordo/internal/ledger"
+	"github.com/accordo-ai/accordo/internal/record"
 )
 
 // Facts is what settling needs of the facts in the data directory.
@@ -49,7 +51,7 @@ func (s *Settler) UseFacts(facts Facts) error {
 }
 
 func (s *Settler) evidence() ledger.Evidence {
-	ev := ledger.Evidence{Records: s.journal.Read}
+	ev := ledger.Evidence{Records: func(from uint64) iter.Seq2[record.Record, error] { return s.journal.ReadInto(nil, from) }}
 	if s.facts != nil {
 		ev.Document = s.facts.Document
 	}

@@ -113,7 +113,7 @@ func (m *memory) Wait(ctx context.Context, after uint64) (uint64, error) {
 	}
 }
 
-func (m *memory) Read(from uint64) iter.Seq2[record.Record, error] {
+func (m *memory) ReadInto(_ *record.Memory, from uint64) iter.Seq2[record.Record, error] {
 	m.mu.Lock()
 	records := m.records[min(from-1, uint64(len(m.records))):]
 	m.mu.Unlock()

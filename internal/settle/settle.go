@@ -25,8 +25,9 @@ type Journal interface {
 	Last() uint64
 	// Wait returns Last as soon as it is above after.
 	Wait(ctx context.Context, after uint64) (uint64, error)
-	// Read yields the records from a sequence number to Last.
-	Read(from uint64) iter.Seq2[record.Record, error]
+	// ReadInto yields the records from a sequence number to Last. They are
+	// valid until the memory is reset.
+	ReadInto(m *record.Memory, from uint64) iter.Seq2[record.Record, error]
 }
 
 // TermsFunc returns the version of the terms that has a hash.
@@ -74,6 +75,7 @@ type Settler struct {
 	// Of Run alone.
 	next     uint64          // the record to read next
 	pending  []record.Record // records after the last posted batch
+	memory   record.Memory   // of them
 	complete bool            // pending ends with a mark
 	outcomes int             // in pending
 	since    time.Time       // when the first of them was seen
@@ -218,7 +220,7 @@ func (s *Settler) read(ctx context.Context) error {
 	if err := s.post(ctx); err != nil {
 		return err
 	}
-	for r, err := range s.journal.Read(s.next) {
+	for r, err := range s.journal.ReadInto(&s.memory, s.next) {
 		if err != nil {
 			return fmt.Errorf("read the journal from record %d: %w", s.next, err)
 		}
@@ -263,6 +265,7 @@ func (s *Settler) post(ctx context.Context) error {
 		return fmt.Errorf("post the records %d to %d: %w", s.pending[0].Sequence, s.pending[len(s.pending)-1].Sequence, err)
 	}
 	clear(s.pending)
+	s.memory.Reset()
 	s.pending, s.complete, s.outcomes = s.pending[:0], false, 0
 	s.queue = append(s.queue, &step)
 	if s.storing.err == nil {
