@@ -43,6 +43,7 @@ type SimulateOrder struct {
 	Seed           uint64
 	Data           string
 	Facts          string // file of events at their instants, or empty
+	OnlyGivenFacts bool   // make up no facts besides those of the file
 	// InvoiceErrors is how many errors of each kind every invoice is given, as
 	// far as its lines are fit for them.
 	InvoiceErrors int
@@ -71,6 +72,7 @@ type Simulated struct {
 	Notice      string            `json:"notice,omitempty"`
 	Head        ledger.Digest     `json:"head"`              // hash of the last batch: the same seed gives the same
 	Planted     []plantedError    `json:"planted,omitempty"` // errors of invoices, each found
+	MadeUp      []madeUpFact      `json:"made_up_facts,omitempty"`
 	Trial       []ledger.Total    `json:"trial"`
 	Estimate    *simulateEstimate `json:"estimate,omitempty"` // of a dry run
 }
@@ -82,7 +84,7 @@ type simulatedMonth struct {
 	Billed      []billedTotal `json:"billed"`
 	Differences int           `json:"differences"`
 	Suspense    int           `json:"suspense_closed"`
-	Facts       int           `json:"facts"` // others
+	Facts       int           `json:"facts"` // others since the close before
 }
 
 // billedTotal is what one invoice made payable.
@@ -110,7 +112,10 @@ type simulation struct {
 	// random draws what the providers' bills hold; the play has its own.
 	random    *rand.Rand
 	events    []datedEvent
-	changes   int // of contracts by facts that the play knows
+	given     map[string]bool // matters of which the file of events tells
+	missed    int             // floors so far that were missed
+	facts     uint64          // posted by the last close
+	changes   int             // of contracts by facts that the play knows
 	result    Simulated
 	bar       *simulateBar
 	ctx       context.Context
@@ -165,7 +170,7 @@ func newSimulation(ctx context.Context, o SimulateOrder) (*simulation, error) {
 		o: o, a: a, terms: ledger.NewTerms(a), from: from, until: until, clock: from, ctx: ctx,
 		random: rand.New(rand.NewPCG(o.Seed, 2)), wallStart: time.Now(),
 	}
-	if s.events, err = readEvents(o.Facts); err != nil {
+	if err := s.prepareFacts(); err != nil {
 		return nil, err
 	}
 	odds := sim.UsualOdds()
@@ -179,6 +184,9 @@ func newSimulation(ctx context.Context, o SimulateOrder) (*simulation, error) {
 		return nil, err
 	}
 	says := fmt.Sprintf("all traffic, bills and invoices of these books were simulated: %d months from %s, about %d requests a day, seed %d", o.Months, o.From, o.RequestsPerDay, o.Seed)
+	if !o.OnlyGivenFacts {
+		says += ", with made-up facts of contracts"
+	}
 	s.result = Simulated{Says: says, Data: o.Data, Terms: a.Hash, Notice: a.Notice, Differences: map[string]int{}}
 	return s, nil
 }
@@ -268,7 +276,7 @@ func (s *simulation) advance(until time.Time) error {
 			return err
 		}
 		s.clock = e.At
-		if _, err := s.record(e.Event); err != nil {
+		if err := s.happen(&e); err != nil {
 			return fmt.Errorf("the event of %s: %w", e.At.Format(time.RFC3339), err)
 		}
 	}

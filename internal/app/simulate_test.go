@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -133,6 +134,61 @@ func TestSimulate_Refuses(t *testing.T) {
 				t.Error("it made books")
 			}
 		})
+	}
+}
+
+func TestSimulate_WhatTheFileSaysOfAMatterIsAllThatHappensInIt(t *testing.T) {
+	facts := filepath.Join(t.TempDir(), "facts.jsonl")
+	event := `{"at":"2026-07-02T09:00:00Z","delivered":{"contract":"azure-reserved","from":"2026-07-01","tokens_per_minute":100,"reason":"a report"}}`
+	if err := os.WriteFile(facts, []byte(event), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := SimulateOrder{From: "2026-07", Months: 1, RequestsPerDay: 5, Seed: 7}
+	deliveries := func(o SimulateOrder) (list []string) {
+		_, r := simulate(t, o)
+		for _, f := range r.MadeUp {
+			if f.Kind == "delivery" {
+				list = append(list, f.Contract)
+			}
+		}
+		return list
+	}
+	if got := deliveries(o); !slices.Contains(got, "azure-reserved") {
+		t.Errorf("late by themselves: %v", got)
+	}
+	if o.Facts = facts; slices.Contains(deliveries(o), "azure-reserved") {
+		t.Error("a delivery that the file tells was made up")
+	}
+	if o.Facts, o.OnlyGivenFacts = "", true; deliveries(o) != nil {
+		t.Error("facts were made up that nobody asked for")
+	}
+}
+
+func TestSimulate_AMadeUpFactThatTheBooksRefuseDidNotHappen(t *testing.T) {
+	terms := filepath.Join(t.TempDir(), "lab.yaml")
+	text, err := os.ReadFile("../../examples/commitments/alliance.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The first floor is so low that a day's use leaves nothing to cut.
+	text = bytes.Replace(text, []byte("amount: 1500,"), []byte("amount: 0.01,"), 1)
+	text = bytes.Replace(text, []byte("headline: 9000"), []byte("headline: 7500.01"), 1)
+	if err := os.WriteFile(terms, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	data, r := simulate(t, SimulateOrder{File: terms, From: "2026-01", Months: 1, RequestsPerDay: 100, Seed: 1})
+	var refused []string
+	for _, f := range r.MadeUp {
+		if f.Refused != "" {
+			refused = append(refused, f.Kind+": "+f.Refused)
+		}
+	}
+	if len(refused) != 1 || !strings.HasPrefix(refused[0], "true-down: ") || !strings.Contains(refused[0], "what was used cannot be cut") {
+		t.Errorf("refused: %q", refused)
+	}
+	var out bytes.Buffer
+	if err := VerifyBooks(t.Context(), &out, data, false); err != nil {
+		t.Errorf("%v\n%s", err, &out)
 	}
 }
 

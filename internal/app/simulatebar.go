@@ -88,6 +88,9 @@ func (r *Simulated) write(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	if err := r.writeMadeUp(w); err != nil {
+		return err
+	}
 	if len(r.Planted) > 0 {
 		fmt.Fprintf(w, "\n%d errors were planted in the invoices; each was found in its place, to the micro-unit, and closed with a reason:\n", len(r.Planted))
 		for _, kind := range invoice.Kinds() {

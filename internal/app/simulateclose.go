@@ -16,6 +16,7 @@ import (
 	"github.com/accordo-ai/accordo/internal/datadir"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/sim"
 )
 
 // closeMonth records what a finance team would by now, and closes: the bills
@@ -23,7 +24,6 @@ import (
 // their differences, and the suspense that nothing else has closed.
 func (s *simulation) closeMonth(month, next time.Time) error {
 	m := simulatedMonth{Month: monthNumber(month)}
-	before := s.settler.Status().Posted.Facts
 	if err := s.billPools(m.Month); err != nil {
 		return err
 	}
@@ -33,10 +33,14 @@ func (s *simulation) closeMonth(month, next time.Time) error {
 	if err := s.closeHeld(&m, next); err != nil {
 		return err
 	}
+	if err := s.waive(next); err != nil {
+		return err
+	}
 	if _, err := s.record(ledger.Event{MonthClosed: &ledger.MonthClosed{Month: m.Month, Rules: ledger.CloseRules}}); err != nil {
 		return err
 	}
-	m.Facts = int(s.settler.Status().Posted.Facts-before) - m.Invoices - m.Differences - m.Suspense
+	posted := s.settler.Status().Posted.Facts
+	m.Facts, s.facts = int(posted-s.facts)-m.Invoices-m.Differences-m.Suspense, posted
 	s.result.Months = append(s.result.Months, m)
 	if s.o.OnClose != nil {
 		return s.o.OnClose(m.Month)
@@ -104,18 +108,12 @@ func (s *simulation) closeHeld(m *simulatedMonth, next time.Time) error {
 	return nil
 }
 
-// datedEvent is an event that is recorded at an instant of the play.
-type datedEvent struct {
-	At time.Time `json:"at"`
-	ledger.Event
-}
-
 // maxEvents bounds a file of events.
 const maxEvents = 10_000
 
 // readEvents reads events, one JSON object a line: the fields of a fact, and
 // "at" as an instant.
-func readEvents(name string) ([]datedEvent, error) {
+func readEvents(name string) ([]sim.Dated, error) {
 	if name == "" {
 		return nil, nil
 	}
@@ -123,7 +121,7 @@ func readEvents(name string) ([]datedEvent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the events: %w", err)
 	}
-	var list []datedEvent
+	var list []sim.Dated
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, datadir.MaxFactBytes)
 	for number := 1; lines.Scan(); number++ {
@@ -132,7 +130,7 @@ func readEvents(name string) ([]datedEvent, error) {
 		}
 		d := json.NewDecoder(bytes.NewReader(lines.Bytes()))
 		d.DisallowUnknownFields()
-		var e datedEvent
+		var e sim.Dated
 		err := d.Decode(&e)
 		if err == nil {
 			if _, more := d.Token(); !errors.Is(more, io.EOF) {
@@ -155,6 +153,6 @@ func readEvents(name string) ([]datedEvent, error) {
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("read the events: %w", err)
 	}
-	slices.SortStableFunc(list, func(x, y datedEvent) int { return x.At.Compare(y.At) })
+	slices.SortStableFunc(list, func(x, y sim.Dated) int { return x.At.Compare(y.At) })
 	return list, nil
 }

@@ -6,8 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -40,10 +42,28 @@ func TestYear(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		o      SimulateOrder
-		served int64 // at least
+		served int64  // at least
+		facts  string // kinds that must have been made up
+		posted string // kinds of entries that must be in the books
 	}{
-		{"the built-in example", SimulateOrder{From: "2026-01", Months: 12, RequestsPerDay: 36, Seed: 2026, InvoiceErrors: 1}, 10_000},
-		{"every shape and clause", SimulateOrder{File: "testdata/year/clauses.yaml", Facts: "testdata/year/facts.jsonl", From: "2026-01", Months: 12, RequestsPerDay: 26, Seed: 4, InvoiceErrors: 1}, 7_000},
+		{
+			"the built-in example",
+			SimulateOrder{From: "2026-01", Months: 12, RequestsPerDay: 36, Seed: 2026, InvoiceErrors: 1},
+			10_000,
+			"delivery exercise waiver", "commitment capacity fee unused shortfall lapse share loan interest wholesale suspense invoice difference expected",
+		},
+		{
+			"every shape and clause",
+			SimulateOrder{File: "testdata/year/clauses.yaml", Facts: "testdata/year/facts.jsonl", From: "2026-01", Months: 12, RequestsPerDay: 26, Seed: 4, InvoiceErrors: 1},
+			7_000,
+			"delivery exercise", "late_delivery rollover forfeiture prepayment share converted revaluation subscriber grant included subscription commission",
+		},
+		{
+			"commitments, each clause once",
+			SimulateOrder{File: "../../examples/commitments/alliance.yaml", From: "2026-01", Months: 12, RequestsPerDay: 18, Seed: 1, InvoiceErrors: 1},
+			5_000,
+			"delivery exercise marketplace true-up true-down", "marketplace true_up true_down discount surcharge turn late_delivery loan interest prepayment overage forfeiture expected",
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -51,7 +71,7 @@ func TestYear(t *testing.T) {
 			o.RequestsPerDay *= scale
 			kinds := invoice.Kinds()
 			if raceEnabled || testing.Short() { // the first quarter: not every kind of error finds a line
-				o.Months, row.served, kinds = 3, row.served/5, nil
+				o.Months, row.served, row.facts, row.posted, kinds = 3, row.served/5, "", "", nil
 			}
 			y := &year{t: t, closed: map[ledger.PeriodBalance]bool{}}
 			o.OnClose = y.atClose
@@ -60,6 +80,7 @@ func TestYear(t *testing.T) {
 				t.Fatalf("%d served, %d months closed", y.result.Stats.Served, len(y.months))
 			}
 			y.verify()
+			y.facts(row.facts, row.posted)
 			y.invoices(kinds)
 			y.statements()
 			y.focus()
@@ -189,12 +210,13 @@ func (y *year) cleared(month int32, periods []ledger.PeriodBalance) {
 	}
 }
 
-// commitments: of every interval, used + open + lapsed = floor.
+// commitments: of every interval, used + open + lapsed = floor, as it was raised
+// and cut.
 func (y *year) commitments(month int32, balances []ledger.Balance) {
 	floors, parts := map[string]money.Amount{}, map[string]money.Amount{}
 	for _, b := range balances {
 		switch b.Account.Kind() {
-		case "commit_floor":
+		case "commit_floor", "commit_raised", "commit_cut":
 			floors[b.Account.Ref()] -= b.Amount
 		case "commit_open", "commit_used", "commit_lapsed":
 			parts[b.Account.Ref()] += b.Amount
@@ -238,6 +260,40 @@ func (y *year) verify() {
 	var out bytes.Buffer
 	if err := VerifyBooks(y.t.Context(), &out, y.data, false); err != nil {
 		y.t.Fatalf("%v\n%s", err, &out)
+	}
+}
+
+// facts: what was made up is in the books, all of it, and every clause that the
+// row names has moved them.
+func (y *year) facts(made, posted string) {
+	y.t.Helper()
+	kinds, entries := map[string]bool{}, map[string]bool{}
+	for _, f := range y.result.MadeUp {
+		kinds[f.Kind] = true
+		if f.Refused != "" {
+			y.t.Errorf("%s: %s of %s, %s, was refused: %s", f.At, f.Kind, f.Contract, f.Says, f.Refused)
+		}
+	}
+	y.reading(func(ctx context.Context, b *books) error {
+		for batch, err := range b.store.Batches(ctx, 1) {
+			if err != nil {
+				return err
+			}
+			for i := range batch.Entries {
+				entries[batch.Entries[i].Kind.String()] = true
+			}
+		}
+		return nil
+	})
+	for _, kind := range strings.Fields(made) {
+		if !kinds[kind] {
+			y.t.Errorf("no %s was made up: %v", kind, kinds)
+		}
+	}
+	for _, kind := range strings.Fields(posted) {
+		if !entries[kind] {
+			y.t.Errorf("no %s was posted: %v", kind, slices.Sorted(maps.Keys(entries)))
+		}
 	}
 }
 
