@@ -42,7 +42,10 @@ type Eligibility struct {
 	// MarketplaceCapPPM is the share of an interval's floor that charges of the
 	// provider's marketplace may retire; 0: none of it.
 	MarketplaceCapPPM int64 `yaml:"marketplace_cap_ppm,omitempty"`
-	Sourced           `yaml:",inline"`
+	// Fees says that the contract's fees draw on its credit, too; false: they
+	// are owed beside it.
+	Fees    bool `yaml:"fees,omitempty"`
+	Sourced `yaml:",inline"`
 }
 
 // The prices at which usage retires a floor.

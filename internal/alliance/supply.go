@@ -48,7 +48,8 @@ type Contract struct {
 	// TrueUp and TrueDown are the rights to raise and to cut floors, by facts.
 	TrueUp   *TrueUp   `yaml:"true_up,omitempty"`
 	TrueDown *TrueDown `yaml:"true_down,omitempty"`
-	// Fees are fixed payments per interval (take_or_pay, throughput_reservation).
+	// Fees are fixed payments per interval: for capacity (take_or_pay,
+	// throughput_reservation), or besides use (prepaid_credit).
 	Fees []Fee `yaml:"fees,omitempty"`
 	// Rates are the commitments per hour (hourly_rate).
 	Rates []HourRate `yaml:"rates,omitempty"`

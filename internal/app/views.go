@@ -181,7 +181,7 @@ func contractViews(a *alliance.Alliance, burns []ledger.Burn, now time.Time) []a
 		if f, ok := contract.FloorAt(c, now); ok {
 			v.IntervalFrom, v.IntervalUntil, v.Floor, v.Assumption = f.From, f.Until, f.Amount, f.Assumption
 		}
-		if f, ok := contract.FeeAt(c, now); ok {
+		if f, ok := contract.FeeAt(c, now); ok && !contract.HasFloor(c.Shape) {
 			v.IntervalFrom, v.IntervalUntil, v.Fee, v.Assumption = f.From, f.Until, f.Amount, f.Assumption
 		}
 		if contract.Open(c) && now.Before(contract.NoticeEnds(c.Option)) {
@@ -204,6 +204,10 @@ func contractViews(a *alliance.Alliance, burns []ledger.Burn, now time.Time) []a
 func addSchedule(v *admin.Contract, c *alliance.Contract) {
 	for _, f := range c.Floors {
 		v.Schedule = append(v.Schedule, admin.Step{From: f.From, Until: f.Until, Amount: f.Amount, Claims: texts(f.Claim), Assumption: f.Assumption})
+	}
+	if contract.HasFloor(c.Shape) { // its fees are besides what it promises
+		c = new(*c)
+		c.Fees = nil
 	}
 	fees, _ := contract.FeesOf(c) // a checked file's are in the range of money
 	for _, f := range fees {

@@ -34,7 +34,14 @@ func Clauses(c *alliance.Contract, currency money.Currency) []Clause {
 		add("Intervals", fmt.Sprintf("%s, from %s to %s. %s", count(n, "interval"), c.Floors[0].From, c.Floors[n-1].Until, what), alliance.Sourced{})
 	}
 	if n := len(c.Fees); n > 0 {
-		add("Fees", fmt.Sprintf("Fixed payments in %s, from %s to %s, due whether the capacity is used or not; each month bears its days' part.", count(n, "interval"), c.Fees[0].From, c.Fees[n-1].Until), alliance.Sourced{})
+		due := "due whether the capacity is used or not"
+		switch {
+		case DrawnByFees(c):
+			due = "drawn on the credit besides use"
+		case HasFloor(c.Shape):
+			due = "due besides use and beside the credit"
+		}
+		add("Fees", fmt.Sprintf("Fixed payments in %s, from %s to %s, %s; each month bears its days' part.", count(n, "interval"), c.Fees[0].From, c.Fees[n-1].Until, due), alliance.Sourced{})
 	}
 	for i := range c.Rates {
 		r := &c.Rates[i]

@@ -19,6 +19,9 @@ func Retires(c *alliance.Contract, pool alliance.PoolID, model alliance.ModelID)
 		(len(e.Pools) == 0 || slices.Contains(e.Pools, pool)) && !slices.Contains(e.ExceptPools, pool)
 }
 
+// DrawnByFees reports whether the contract's fees draw on its credit.
+func DrawnByFees(c *alliance.Contract) bool { return c.Eligibility != nil && c.Eligibility.Fees }
+
 // RetiringRates returns the prices at which usage at p retires the floor: net
 // what is paid, gross the list price.
 func RetiringRates(c *alliance.Contract, p *alliance.Price) alliance.Rates {

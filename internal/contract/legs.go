@@ -100,6 +100,7 @@ var (
 	unused      = Account{Expense, "unused_capacity", OfPool}
 	shortfall   = Account{Expense, "shortfall", OfContract}
 	prepaid     = Account{Asset, "prepaid", OfInterval}
+	fixedFee    = Account{Expense, "fixed_fee", OfContract}
 	forfeiture  = Account{Expense, "forfeiture", OfContract}
 	shareCost   = Account{Expense, "revenue_share", OfProvider}
 	shareOwed   = Account{Liability, "revenue_share_payable", OfProvider}
@@ -207,6 +208,11 @@ func Legs(c *alliance.Contract, billing alliance.Billing, ev Event) []Leg {
 			return []Leg{{forfeiture, prepaid, AtRest}, {commitLost, commitOpen, AtRest}}
 		case CreditPassed:
 			return []Leg{{prepaid, accrued, AtRest}}
+		case FeeAccrued:
+			if DrawnByFees(c) {
+				return []Leg{{fixedFee, prepaid, AtFee}, {commitUsed, commitOpen, AtCommitment}}
+			}
+			return []Leg{{fixedFee, accrued, AtFee}}
 		}
 	case alliance.TakeOrPay, alliance.ThroughputReserved:
 		switch ev {

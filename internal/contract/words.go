@@ -15,7 +15,7 @@ func Says(s alliance.Shape) string {
 	case alliance.HourlyRate:
 		return "Hourly rate: an amount for every hour, used or not, which covers use at the contracted price until it is drawn; beyond it the list price is owed."
 	case alliance.PrepaidCredit:
-		return "Prepaid credit: paid at the start of each interval and drawn at the price book; what is left at its end is forfeited, what goes beyond is billed."
+		return "Prepaid credit: paid at the start of each interval and drawn at the price book, and by fees where they are eligible; what is left at its end is forfeited, what goes beyond is billed."
 	case alliance.TakeOrPay:
 		return "Take or pay: a fixed fee per interval for chips, owed whether they are used or not."
 	case alliance.ThroughputReserved:

@@ -347,8 +347,16 @@ func (c *charge) entry(e *ledger.Entry) bool {
 	if c.contract == nil || !prepays(c.contract) {
 		return false
 	}
+	if e.Kind == ledger.Fee && e.Credit.Kind() != prepaidKind {
+		c.description = "Fixed fee of " + c.contract.Title
+		return true
+	}
 	c.fixed, c.credit, c.quantity = true, true, int64(e.Amount)
 	switch e.Kind {
+	case ledger.Fee:
+		c.late(e)
+		c.description = "Fixed fee of " + c.contract.Title + ", drawn on its credit"
+		return true
 	case ledger.Prepayment, ledger.Overage:
 		_, c.fee, _ = strings.Cut(e.Debit.Ref(), ",")
 		c.category, c.effective, c.description = purchaseCharge, 0, "Credit of "+c.contract.Title

@@ -58,15 +58,21 @@ func commitmentsOf(c *alliance.Contract) (list []commitment, err error) {
 	for _, f := range c.Floors {
 		list = append(list, commitment{c, ending(f.Term, c), f.Amount, f.Sourced, false, false})
 	}
-	fees, err := contract.FeesOf(c)
-	for _, f := range fees {
-		list = append(list, commitment{c, ending(f.Term, c), f.Amount, f.Sourced, contract.Perishes(c.Shape), false})
+	if paysFees(c) { // fees besides use are no commitment of their own
+		var fees []alliance.Fee
+		fees, err = contract.FeesOf(c)
+		for _, f := range fees {
+			list = append(list, commitment{c, ending(f.Term, c), f.Amount, f.Sourced, contract.Perishes(c.Shape), false})
+		}
 	}
 	if contract.Open(c) {
 		for _, f := range c.Option.Floors {
 			list = append(list, commitment{c, ending(f.Term, c), f.Amount, f.Sourced, false, true})
 		}
-		for _, f := range c.Option.Fees {
+		for _, f := range contract.Offered(c).Fees {
+			if !paysFees(contract.Offered(c)) {
+				break
+			}
 			list = append(list, commitment{c, ending(f.Term, c), f.Amount, f.Sourced, true, true})
 		}
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // credit settles one interval of a prepaid credit: it is bought in its first
-// month, use beyond it is owed at each close, and what is left at its end is
+// month, what use and fees drew beyond it is owed at each close, and what is left at its end is
 // forfeited. Intervals that had begun when the books did are bought at the
 // first close.
 func (p *monthPosting) credit(c *alliance.Contract, f *alliance.Floor) {
@@ -16,7 +16,7 @@ func (p *monthPosting) credit(c *alliance.Contract, f *alliance.Floor) {
 	var left money.Amount
 	for _, leg := range contract.Legs(c, "", contract.CreditBought) {
 		account := interval(p.t, leg.Debit, c, *f)
-		left = p.upTo(account)
+		left = p.withPending(account)
 		if bought {
 			left += f.Amount
 			p.post(Prepayment, account, p.of(leg.Credit, c, ""), p.currency(), id, f.Amount)

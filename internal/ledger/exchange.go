@@ -325,8 +325,10 @@ func (p *monthPosting) revalue() error {
 }
 
 // withPending is upTo with what this close is about to post, which is rounded.
-func (p *monthPosting) withPending(a AccountID) money.Amount {
-	sum := p.upTo(a)
+func (p *monthPosting) withPending(a AccountID) money.Amount { return p.upTo(a) + p.pending(a) }
+
+// pending is what this close is about to post to an account.
+func (p *monthPosting) pending(a AccountID) (sum money.Amount) {
 	for i := range p.list {
 		e := &p.list[i]
 		amount := floor(e.n, e.Divisor)

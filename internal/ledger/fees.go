@@ -34,6 +34,9 @@ func (p *monthPosting) fee(c *alliance.Contract, fees map[AccountID]money.Amount
 	if len(legs) == 0 {
 		return nil
 	}
+	if contract.HasFloor(c.Shape) {
+		return p.feeBesides(c, legs)
+	}
 	until, err := contract.FeesUpTo(c, p.end)
 	if err != nil {
 		return err
@@ -51,6 +54,37 @@ func (p *monthPosting) fee(c *alliance.Contract, fees map[AccountID]money.Amount
 			debit := p.of(leg.Debit, c, part.pool)
 			fees[debit] += part.amount
 			p.post(Fee, debit, p.of(leg.Credit, c, part.pool), p.currency(), string(c.ID), part.amount)
+		}
+	}
+	return nil
+}
+
+// feeBesides accrues the month's part of a fee that is due besides use: from
+// the credit of each interval that the month touches, or as owed.
+func (p *monthPosting) feeBesides(c *alliance.Contract, legs []contract.Leg) error {
+	for i := range c.Floors {
+		f := &c.Floors[i]
+		from, until := p.start, p.end
+		if f.From.After(from) {
+			from = f.From.Time
+		}
+		if f.Until.Before(until) {
+			until = f.Until.Time
+		}
+		due, err := contract.FeesBetween(c, from, until)
+		if err != nil {
+			return err
+		}
+		for _, leg := range legs {
+			if leg.Basis == contract.AtCommitment {
+				p.post(Commitment, interval(p.t, leg.Debit, c, *f), interval(p.t, leg.Credit, c, *f), commitAsset(p.t, c), string(c.ID), due)
+				continue
+			}
+			credit := p.of(leg.Credit, c, "")
+			if leg.Credit.Of == contract.OfInterval {
+				credit = interval(p.t, leg.Credit, c, *f)
+			}
+			p.post(Fee, p.of(leg.Debit, c, ""), credit, p.currency(), string(c.ID), due)
 		}
 	}
 	return nil

@@ -61,13 +61,17 @@ func (p *monthPosting) shortfall(c *alliance.Contract, f *alliance.Floor, leg co
 }
 
 // open returns what is open of a floor's interval, which comes into the books
-// now if nothing has used it.
+// now if nothing has used it. What this close itself draws on it opens it, too.
 func (p *monthPosting) open(c *alliance.Contract, f *alliance.Floor) (open money.Amount) {
 	for _, leg := range contract.Legs(c, "", contract.FloorOpened) {
 		debit, credit := interval(p.t, leg.Debit, c, *f), interval(p.t, leg.Credit, c, *f)
 		booked := -p.b.balances[credit].Amount
-		open = p.b.balances[debit].Amount + f.Amount - booked
-		if booked == 0 {
+		drawn := false
+		for i := range p.list {
+			drawn = drawn || p.list[i].Kind == Commitment && p.list[i].Credit == debit
+		}
+		open = p.b.balances[debit].Amount + p.pending(debit) + f.Amount - booked
+		if booked == 0 && !drawn {
 			p.post(Opening, debit, credit, commitAsset(p.t, c), string(c.ID), f.Amount)
 		}
 	}

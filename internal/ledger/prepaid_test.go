@@ -88,3 +88,66 @@ func TestPrepaid_EachMonthIsPaidForfeitedOrPassed(t *testing.T) {
 		}
 	})
 }
+
+// TestPrepaid_FeesDrawOnTheCreditWhereTheyAreEligible closes two quarters of a
+// credit of 1,000 each with a fee of 500 a quarter: in the first 700 are used,
+// so that the fee goes beyond the credit; in the second nothing is.
+func TestPrepaid_FeesDrawOnTheCreditWhereTheyAreEligible(t *testing.T) {
+	for _, row := range []struct {
+		name     string
+		eligible bool
+		want     map[ledger.AccountID]money.Amount
+	}{
+		{"eligible", true, map[ledger.AccountID]money.Amount{
+			"lab/expense/fixed_fee/uc": 1000, "lab/expense/forfeiture/uc": 500, "lab/liability/payable/oracle": -2000, "lab/liability/accrued/oracle": -200,
+			"lab/memo/commit_used/uc,2026-01-01": 1200, "lab/memo/commit_open/uc,2026-01-01": -200, "lab/memo/commit_lapsed/uc,2026-01-01": 0,
+			"lab/memo/commit_used/uc,2026-04-01": 500, "lab/memo/commit_open/uc,2026-04-01": 0, "lab/memo/commit_lapsed/uc,2026-04-01": 500,
+			"lab/memo/commit_floor/uc,2026-04-01": -1000,
+		}},
+		{"beside it", false, map[ledger.AccountID]money.Amount{
+			"lab/expense/fixed_fee/uc": 1000, "lab/expense/forfeiture/uc": 1300, "lab/liability/payable/oracle": -2000, "lab/liability/accrued/oracle": -1000,
+			"lab/memo/commit_used/uc,2026-01-01": 700, "lab/memo/commit_lapsed/uc,2026-01-01": 300,
+			"lab/memo/commit_used/uc,2026-04-01": 0, "lab/memo/commit_lapsed/uc,2026-04-01": 1000,
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			half := alliance.Term{From: civil(2026, 1), Until: civil(2026, 7)}
+			quarters := [2]alliance.Term{{From: civil(2026, 1), Until: civil(2026, 4)}, {From: civil(2026, 4), Until: civil(2026, 7)}}
+			a := &alliance.Alliance{
+				Hash: "t", Operator: "lab", Currency: "USD",
+				Contracts: []alliance.Contract{{
+					ID: "uc", Provider: "oracle", Shape: alliance.PrepaidCredit, Term: half,
+					Floors:      []alliance.Floor{{Term: quarters[0], Amount: 1000}, {Term: quarters[1], Amount: 1000}},
+					Fees:        []alliance.Fee{{Term: quarters[0], Amount: 500}, {Term: quarters[1], Amount: 500}},
+					Eligibility: &alliance.Eligibility{Fees: row.eligible},
+				}},
+				Pools:  []alliance.Pool{{ID: "p", Provider: "oracle", Contract: "uc", BilledBy: alliance.BilledByToken}},
+				Prices: []alliance.Price{{ID: "c", Pools: []alliance.PoolID{"p"}, Model: "m", Term: half, List: alliance.Rates{Output: money.Micro}}},
+				Plans:  []alliance.Plan{{ID: "free", Seller: "lab"}},
+			}
+			at := civil(2026, 2).UnixNano()
+			records := []record.Record{
+				{Sequence: 1, At: at, Kind: record.KindIntent, Intent: &record.Intent{Attempt: "a", Terms: "t", Plan: "free", Model: "m", Pool: "p", CostPrice: "c"}},
+				{Sequence: 2, At: at, Kind: record.KindOutcome, Outcome: &record.Outcome{Attempt: "a", Intent: 1, Status: record.Served, Usage: usage.Vector{Output: 700}}},
+				{Sequence: 3, At: civil(2026, 9).UnixNano(), Kind: record.KindMark, Mark: &record.Mark{}},
+			}
+			d := &desk{book: ledger.New(func(string) (*alliance.Alliance, error) { return a, nil }), records: records}
+			if _, err := d.book.Post(records); err != nil {
+				t.Fatal(err)
+			}
+			for m := int32(202601); m <= 202606; m++ {
+				d.must(t, closeNow(m))
+			}
+			for account, want := range row.want {
+				if got := d.book.Balance(account); got != want {
+					t.Errorf("%s holds %d, want %d", account, got, want)
+				}
+			}
+			for _, total := range ledger.TrialBalance(d.book.Balances()) {
+				if !total.Balanced() {
+					t.Errorf("%s does not balance: %+v", total.Asset, total)
+				}
+			}
+		})
+	}
+}

@@ -109,7 +109,7 @@ func MakeOutlook(ctx context.Context, books Reader, t *ledger.Terms, id string, 
 	if err := o.share(ctx, books, string(a.Operator), c, at); err != nil {
 		return nil, err
 	}
-	if f, ok := contract.FeeAt(c, at); ok {
+	if f, ok := contract.FeeAt(c, at); ok && contract.Perishes(c.Shape) {
 		o.Dates = append(o.Dates, NextDate{f.Until, "the fee's interval ends: capacity that is not used until then is paid all the same", f.Amount})
 	}
 	o.option(c, at)

@@ -105,6 +105,13 @@ func (c *checker) eligibility(k *alliance.Contract) {
 		}
 		c.log.add(c.at(e, field), fmt.Sprintf("contract %s: a credit is drawn on by what usage costs", k.ID), "take "+field+" out")
 	}
+	switch {
+	case !e.Fees:
+	case k.Shape != alliance.PrepaidCredit:
+		c.log.add(c.at(e, "fees"), fmt.Sprintf("contract %s: only a credit can be drawn on by fees", k.ID), "shape: prepaid_credit, or take fees out of eligibility")
+	case len(k.Fees) == 0 && !c.wrong(k, "fees"):
+		c.log.add(c.at(e, "fees"), fmt.Sprintf("contract %s has no fees that could draw on its credit", k.ID), "fees: what is due besides use, or take fees out of eligibility")
+	}
 	if e.MarketplaceCapPPM < 0 || e.MarketplaceCapPPM > 1_000_000 {
 		c.log.add(c.at(e, "marketplace_cap_ppm"), fmt.Sprintf("contract %s: %d is no share of a floor", k.ID, e.MarketplaceCapPPM), "marketplace_cap_ppm: from 1 to 1_000_000")
 	}

@@ -67,3 +67,14 @@ func (c *checker) loan(k *alliance.Contract) {
 		c.log.add(c.at(k, "loan"), fmt.Sprintf("contract %s: %s would lend to itself", k.ID, k.Provider), "provider: the party that gets the loan, or take loan out")
 	}
 }
+
+// besides checks fees that are due besides use: they cover the term like
+// others, and are no part of the headline.
+func (c *checker) besides(k *alliance.Contract, fees []interval) {
+	if len(fees) > 0 {
+		headline := k.Headline
+		k.Headline = nil
+		c.intervals(k, "fees", fees)
+		k.Headline = headline
+	}
+}

@@ -32,20 +32,23 @@ func (c *checker) contracts() {
 			fees = append(fees, interval{k.Fees[j].Term, k.Fees[j].Amount, &k.Fees[j]})
 		}
 		switch k.Shape {
-		case alliance.SpendFloor, alliance.PrepaidCredit:
+		case alliance.SpendFloor:
 			c.intervals(k, "floors", floors)
-			c.foreign(k, "fees", len(fees), "take_or_pay or throughput_reservation")
+			c.foreign(k, "fees", len(fees), "prepaid_credit, take_or_pay or throughput_reservation")
+		case alliance.PrepaidCredit:
+			c.intervals(k, "floors", floors)
+			c.besides(k, fees)
 		case alliance.TakeOrPay, alliance.ThroughputReserved:
 			c.intervals(k, "fees", fees)
 			c.foreign(k, "floors", len(floors), "spend_floor or prepaid_credit")
 		case alliance.HourlyRate:
 			c.hourly(k)
 			c.foreign(k, "floors", len(floors), "spend_floor or prepaid_credit")
-			c.foreign(k, "fees", len(fees), "take_or_pay or throughput_reservation")
+			c.foreign(k, "fees", len(fees), "prepaid_credit, take_or_pay or throughput_reservation")
 			c.foreign(k, "ramp", len(k.Ramp), "spend_floor, take_or_pay or throughput_reservation")
 		case alliance.PayPerUse:
 			c.foreign(k, "floors", len(floors), "spend_floor or prepaid_credit")
-			c.foreign(k, "fees", len(fees), "take_or_pay or throughput_reservation")
+			c.foreign(k, "fees", len(fees), "prepaid_credit, take_or_pay or throughput_reservation")
 			c.foreign(k, "ramp", len(k.Ramp), "spend_floor, take_or_pay or throughput_reservation")
 		}
 		if k.Shape != alliance.HourlyRate {
