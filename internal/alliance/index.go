@@ -114,6 +114,25 @@ func (a *Alliance) Model(id ModelID) *Model { return a.lookup().models[id] }
 // Family returns the family with the id, or nil.
 func (a *Alliance) Family(id ModelID) *Family { return a.lookup().families[id] }
 
+// Includes reports whether a plan names a model, or a family that has it.
+func (a *Alliance) Includes(p *Plan, m ModelID) bool {
+	for _, id := range p.Models {
+		if id == m {
+			return true
+		}
+		f := a.Family(id)
+		if f == nil {
+			continue
+		}
+		for i := range f.Members {
+			if f.Members[i].Model == m {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Variant returns the variant with the id, or nil; id is without a flow.
 func (a *Alliance) Variant(id ModelID) *Variant { return a.lookup().variants[id] }
 

@@ -30,7 +30,7 @@ var rings = map[string]int{
 	"internal/right": 2, "internal/quota": 2, "internal/rating": 2, "internal/exchange": 2,
 	"internal/contract": 2, "internal/route": 2, "internal/ledger": 2,
 	"internal/story": 2, "internal/invoice": 2, "internal/focus": 2,
-	"internal/sim": 2,
+	"internal/request": 2, "internal/sim": 2,
 
 	"internal/gateway": 3, "internal/provider/upstream": 3, "internal/provider/upstreamsim": 3,
 	"internal/provider/llama": 3, "internal/provider/llama/tinymodel": 3, "internal/artifact": 3, "internal/journal": 3,

@@ -12,28 +12,8 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/dialect/openai"
 	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/request"
 	"github.com/accordo-ai/accordo/internal/route"
-	"github.com/accordo-ai/accordo/internal/usage"
-)
-
-// The reasons of outcomes that are not Served, and of failures that the
-// router hears of. They are part of what the journal holds.
-const (
-	reasonClientLeft    = "client_left"
-	reasonNoUsage       = "usage_missing"
-	reasonContradiction = "usage_contradicts"
-	reasonCut           = "cut"
-	reasonProtocol      = "protocol"
-	reasonErrorEvent    = "error_event"
-	reasonTooLarge      = "answer_too_large"
-	reasonFirstToken    = "first_token_timeout"
-	reasonBetweenTokens = "between_tokens_timeout"
-	reasonTotal         = "total_timeout"
-	reasonDraining      = "gateway_stopping"
-	reasonNoClient      = "no_client"
-	reasonPanic         = "internal_error"
-	reasonRateLimited   = "rate_limited"
-	reasonHedged        = "hedged"
 )
 
 // attempt is one try at one pool.
@@ -82,7 +62,7 @@ func (a *attempt) run() verdict {
 // intent is never left open.
 func (a *attempt) finally() {
 	if !a.ended {
-		a.end(ending{status: record.Suspense, reason: reasonPanic})
+		a.end(request.Ending{Status: record.Suspense, Reason: request.ReasonPanic})
 	}
 }
 
@@ -92,7 +72,7 @@ func (a *attempt) prepare() (v verdict, ready bool) {
 	c, g := a.c, a.c.g
 	a.id = record.AttemptID(randomID())
 	if a.st.upstreams[a.d.Pool.ID] == nil {
-		a.end(ending{status: record.Unserved, reason: reasonNoClient})
+		a.end(request.Ending{Status: record.Unserved, Reason: request.ReasonNoClient})
 		return verdict{openai.Server(503, "no_pool", 0, "The chosen pool has no connection. Ask the operator to look at the log."), true}, false
 	}
 	seq, err := g.journal.Intent(c.r.Context(), a.record())
@@ -102,15 +82,15 @@ func (a *attempt) prepare() (v verdict, ready bool) {
 		if c.gone() {
 			return verdict{clientLeft(), false}, false
 		}
-		g.log.Error("intent not written", "request_id", c.id, "error", err)
+		g.log.Error("intent not written", "request_id", c.ID, "error", err)
 		return verdict{openai.Server(503, "journal_unavailable", 5*time.Second, "The gateway cannot write its journal, and serves nothing that it cannot account for. Try again later; the operator finds the cause in the log and at /readyz."), false}, false
 	}
 	a.intent, a.opened, a.sent = seq, true, true
-	if a.number = c.attempts; c.trace != nil {
+	if a.number = c.Attempts; c.trace != nil {
 		a.span = c.trace.Attempt(a.started)
 	}
 	a.watch = newWatch(c.r.Context(), a.timeouts(), c.req.Stream)
-	a.body = c.req.Splice(openai.Edit{Model: upstreamName(a.d), Usage: true, MaxOutput: c.maxOutput, System: c.system})
+	a.body = c.req.Splice(openai.Edit{Model: upstreamName(a.d), Usage: true, MaxOutput: c.SetOutput(), System: c.System})
 	return verdict{}, true
 }
 
@@ -119,10 +99,10 @@ func (a *attempt) prepare() (v verdict, ready bool) {
 func (a *attempt) send() (*http.Response, error) {
 	c := a.c
 	path := "/chat/completions"
-	if c.kind == openai.Embedding {
+	if c.Kind == openai.Embedding {
 		path = "/embeddings"
 	}
-	return a.st.upstreams[a.d.Pool.ID].Send(a.watch, path, string(a.id), c.id, a.sendHeader(), a.body)
+	return a.st.upstreams[a.d.Pool.ID].Send(a.watch, path, string(a.id), c.ID, a.sendHeader(), a.body)
 }
 
 // take hands the answer on, or says what its lack means.
@@ -149,91 +129,46 @@ func upstreamName(d *route.Decision) string {
 
 // record is the intent as the journal keeps it.
 func (a *attempt) record() *record.Intent {
-	c, d := a.c, a.d
-	c.intent = record.Intent{
-		Attempt: a.id, Request: c.id, Number: int32(c.attempts), Decision: d.Sequence, Terms: a.st.a.Hash,
-		Tenant: string(c.key.Tenant), Key: string(c.key.ID), Plan: string(c.key.Plan), Channel: string(c.key.Channel),
-		Territory: string(c.territory), EndUser: c.endUser, Model: shown(c.model, nil),
-		Pool: string(d.Pool.ID), Contract: string(d.Contract), Right: string(d.Right), CostPrice: string(d.CostPrice),
-		Estimate: c.estimate, Stream: c.req.Stream, Considered: d.Considered,
-	}
-	if c.variant != nil {
-		c.intent.Variant = shown(c.model, c.variant)
-	}
-	if p := c.key.plan.Price; p != nil {
-		c.intent.SalePrice = string(p.ID)
-	}
-	c.considered = d.Considered[:0]
+	c := a.c
+	c.Intent(&c.intent, a.id, a.d)
 	c.row.choose(a)
 	return &c.intent
-}
-
-// ending is how an attempt ended.
-type ending struct {
-	status     record.Status
-	usage      usage.Vector // when Served
-	reason     string
-	failure    string // for the router; empty: reason
-	retryAfter time.Duration
-	delivered  bool // the customer was served it, and counts it
-	complete   bool // the whole answer came: the pool is well, whatever its bill says
 }
 
 // end tells the router, journals the outcome and notes what the customer
 // used. It acts once; the error says that the record is not safe: it is kept,
 // and written once the journal can be written again.
-func (a *attempt) end(e ending) error {
+func (a *attempt) end(e request.Ending) error {
 	if a.ended {
 		return nil
 	}
 	a.ended = true
 	c, g := a.c, a.c.g
 	now := g.now()
-	if e.status != record.Served {
-		e.usage = a.estimate()
-		if e.status == record.Unserved {
-			e.usage = usage.Vector{}
-		}
-	}
-	if e.failure == "" {
-		e.failure = e.reason
-	}
-	ttft := time.Duration(0)
 	if !a.first.IsZero() {
-		ttft = a.first.Sub(a.started)
+		e.TTFT = a.first.Sub(a.started)
 	}
-	o := route.Outcome{Reservation: a.d.Reservation, Pool: a.d.Pool.ID, Usage: e.usage, Served: e.complete, Failure: e.failure, TTFT: ttft, Duration: now.Sub(a.started), RetryAfter: e.retryAfter}
-	observation := g.observe(now, o)
-	if e.delivered {
-		c.used = c.used.Add(e.usage)
-	}
-	c.row.end(a, &e, ttft)
-	g.metrics.attempt(a, &e, ttft, now.Sub(a.started))
-	a.endTrace(now, &e, ttft)
+	e.Duration, e.Deltas, e.Tier, e.Upstream, e.Version = now.Sub(a.started), a.deltas, a.tier, a.upstreamID, a.version
+	c.End(&e)
+	observation := g.observe(now, e.Observed(a.d.Pool.ID, a.d.Reservation))
+	c.row.end(a, &e)
+	g.metrics.attempt(a, &e)
+	a.endTrace(now, &e)
 	if !a.opened {
 		return nil
 	}
-	c.outcome = record.Outcome{Attempt: a.id, Intent: a.intent, Observation: observation, Status: e.status, Usage: e.usage, Tier: a.tier, Upstream: a.upstreamID, Version: a.version, Reason: e.reason, TTFT: int64(ttft), Duration: int64(now.Sub(a.started))}
+	c.outcome = e.Outcome(a.id, a.intent, observation)
 	if _, err := g.journal.Outcome(context.WithoutCancel(c.r.Context()), &c.outcome); err != nil {
 		kept := g.keepLate(&c.outcome, err)
-		g.log.Error("outcome not written", "request_id", c.id, "attempt", string(a.id), "kept", kept, "error", err)
+		g.log.Error("outcome not written", "request_id", c.ID, "attempt", string(a.id), "kept", kept, "error", err)
 		return err
 	}
 	return nil
 }
 
-// estimate is what an attempt without a bill may have used: never nothing.
-func (a *attempt) estimate() usage.Vector {
-	v := a.c.estimate
-	if a.deltas > 0 {
-		v.Output = a.deltas
-	}
-	return v
-}
-
 // noAnswer ends an attempt whose call brought no response.
 func (a *attempt) noAnswer(err error) verdict {
-	cause, sent := reasonCut, true
+	cause, sent := request.ReasonCut, true
 	var classified interface {
 		Sent() bool
 		Cause() string
@@ -243,14 +178,14 @@ func (a *attempt) noAnswer(err error) verdict {
 	}
 	a.sent = sent
 	if a.watch.Err() != nil {
-		return a.broken(reasonCut)
+		return a.broken(request.ReasonCut)
 	}
 	status := record.Suspense
 	if !sent {
 		status = record.Unserved
 	}
-	a.c.g.log.Warn("call failed", "request_id", a.c.id, "attempt", string(a.id), "pool", string(a.d.Pool.ID), "cause", cause, "error", err)
-	a.end(ending{status: status, reason: cause})
+	a.c.g.log.Warn("call failed", "request_id", a.c.ID, "attempt", string(a.id), "pool", string(a.d.Pool.ID), "cause", cause, "error", err)
+	a.end(request.Ending{Status: status, Reason: cause})
 	return verdict{openai.Server(502, "provider_unreachable", time.Second, "The provider could not be reached, and no other pool could take over. Try again."), true}
 }
 
@@ -265,20 +200,20 @@ func (a *attempt) broken(otherwise string) verdict {
 	case errors.As(cause, &t):
 		reason = t.reason
 		e = openai.Server(504, t.reason, time.Second, "The provider did not answer within %s (%s), and no other pool could take over. Try again, or ask for a shorter answer.", t.after, t.reason)
-		retry = t.reason != reasonTotal
+		retry = t.reason != request.ReasonTotal
 	case errors.Is(cause, errHedged):
-		reason, failure = reasonHedged, route.FailureCancelled
+		reason, failure = request.ReasonHedged, route.FailureCancelled
 	case errors.Is(cause, errDraining):
-		reason, failure, retry = reasonDraining, route.FailureCancelled, false
+		reason, failure, retry = request.ReasonDraining, route.FailureCancelled, false
 		e = openai.Server(503, "stopping", 2*time.Second, "The gateway had to stop before the answer was complete. Try again.")
 	default:
-		reason, failure, retry, e = reasonClientLeft, route.FailureCancelled, false, clientLeft()
+		reason, failure, retry, e = request.ReasonClientLeft, route.FailureCancelled, false, clientLeft()
 	}
 	status := record.Suspense
 	if !a.sent {
 		status = record.Unserved
 	}
-	a.end(ending{status: status, reason: reason, failure: failure, delivered: a.c.wrote || reason == reasonClientLeft})
+	a.end(request.Ending{Status: status, Reason: reason, Failure: failure, Delivered: a.c.wrote || reason == request.ReasonClientLeft})
 	if a.c.wrote || !retry { // else the hold stays for the next pool
 		a.c.settle()
 	}
@@ -292,35 +227,29 @@ func clientLeft() *openai.Error {
 
 // status ends an attempt that the provider refused.
 func (a *attempt) status(resp *http.Response) verdict {
-	code := resp.StatusCode
-	reason := "status_" + strconv.Itoa(code)
-	e := ending{status: record.Unserved, reason: reason}
-	switch {
-	case code == 400 || code == 413 || code == 422:
+	code, asks := resp.StatusCode, retryAfter(resp.Header, a.c.g.now())
+	e, retry := request.Refused(code, asks)
+	if !retry {
 		body, err := io.ReadAll(io.LimitReader(resp.Body, MaxErrorBytes))
 		if err != nil && a.watch.Err() != nil {
-			return a.broken(reasonCut)
+			return a.broken(request.ReasonCut)
 		}
-		e.failure = route.FailureCancelled // the client's fault says nothing about the pool
 		err = a.end(e)
 		if err != nil || !openai.IsErrorObject(body) {
 			return verdict{openai.Invalid("", "provider_refused", "The provider refused the request (status %d) without saying why. Check its parameters against the model's documentation.", code), false}
 		}
 		a.pass(code, body)
 		return verdict{}
-	case code == 429:
-		e.reason, e.failure, e.retryAfter = reasonRateLimited, route.FailureRateLimited, retryAfter(resp.Header, a.c.g.now())
-		a.end(e)
-		return verdict{openai.Server(503, "providers_rate_limited", max(e.retryAfter, time.Second), "The providers that may serve %s accept no more requests at the moment. Try again in %s.", a.c.req.Model, wait(max(e.retryAfter, time.Second))), true}
-	case code == 504 || code >= 200 && code < 300:
-		e.status = record.Suspense // its gateway gave up, or something was answered: work may be billed
 	}
 	if code == 401 || code == 403 {
 		a.c.g.log.Error("provider refuses the credential", "pool", string(a.d.Pool.ID), "status", code)
 	}
 	a.end(e)
-	if code == 503 || code == 529 {
-		return verdict{openai.Server(503, "provider_overloaded", max(retryAfter(resp.Header, a.c.g.now()), time.Second), "The provider is overloaded, and no other pool could take over. Try again in a moment."), true}
+	switch asks = max(asks, time.Second); code {
+	case 429:
+		return verdict{openai.Server(503, "providers_rate_limited", asks, "The providers that may serve %s accept no more requests at the moment. Try again in %s.", a.c.Asked, request.Wait(asks)), true}
+	case 503, 529:
+		return verdict{openai.Server(503, "provider_overloaded", asks, "The provider is overloaded, and no other pool could take over. Try again in a moment."), true}
 	}
 	return verdict{openai.Server(502, "provider_failed", time.Second, "The provider failed (status %d), and no other pool could take over. Try again.", code), true}
 }

@@ -129,7 +129,7 @@ func New(d Deps, s State) (*Gateway, error) {
 	g.calls.New = func() any { return new(call) }
 	g.buffers.New = newReadBuffer
 	g.streams.New = func() any { return new(openai.Stream) }
-	g.retries.level.Store(int64(g.limits.RetryBurst) * milli)
+	g.retries.level.Store(g.limits.ofRequest().RetryBudget())
 	g.base, g.cut = context.WithCancelCause(context.Background())
 	c, err := compile(s)
 	if err != nil {
@@ -239,7 +239,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	busy := g.inFlight.Add(1)
 	defer g.leave()
 	c := g.borrow(w, r)
-	w.Header()["X-Request-Id"] = []string{c.id}
+	w.Header()["X-Request-Id"] = []string{c.ID}
 	c.handle(busy)
 	g.giveBack(c)
 }
@@ -277,10 +277,10 @@ func (c *call) handle(busy int64) {
 	}
 	switch path {
 	case chatPath:
-		c.kind = openai.Chat
+		c.Kind = openai.Chat
 		c.serve()
 	case embeddingPath:
-		c.kind = openai.Embedding
+		c.Kind = openai.Embedding
 		c.serve()
 	default:
 		c.serveModels(strings.TrimPrefix(strings.TrimPrefix(path, modelsPath), "/"))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/request"
 	"github.com/accordo-ai/accordo/internal/route"
 )
 
@@ -110,17 +111,17 @@ func (a *attempt) overtaken(v answered) {
 		return
 	}
 	v.resp.Body.Close()
-	a.broken(reasonHedged)
+	a.broken(request.ReasonHedged)
 }
 
 // second is an attempt at another pool whose marginal cost is within the
 // hedge's cap, ready to be sent, or nil.
 func (c *call) second(h *alliance.Hedge) *attempt {
 	g := c.g
-	if c.attempts >= g.limits.Attempts || !g.retries.take() {
+	if c.Attempts >= g.limits.Attempts || !g.retries.take() {
 		return nil
 	}
-	c.considered = nil // the first decision is still read
+	c.Considered = nil // the first decision is still read
 	now := g.now()
 	d, e := g.decide(now, c)
 	if e != nil || d.Pool == nil {
@@ -132,8 +133,7 @@ func (c *call) second(h *alliance.Hedge) *attempt {
 			return nil
 		}
 	}
-	c.attempts++
-	c.tried = append(c.tried, d.Pool.ID)
+	c.Began(&d)
 	b := &attempt{c: c, st: c.st, d: &d, started: now}
 	if _, ready := b.prepare(); !ready {
 		return nil

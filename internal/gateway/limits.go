@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/accordo-ai/accordo/internal/request"
 )
 
 // Limits bound what clients and providers can make the gateway do. A zero
@@ -38,43 +40,23 @@ const (
 	AnswerBytes  = 64 << 20
 	HeaderBytes  = 32 << 10
 	Concurrent   = 20_000
-	Attempts     = 4
+	Attempts     = request.Attempts
 	LateOutcomes = Concurrent // while the journal refuses, no more come than requests are under way
-	RetryBurst   = 1000
-	RetryPercent = 20
+	RetryBurst   = request.RetryBurst
+	RetryPercent = request.RetryPercent
 	HeaderTime   = 10 * time.Second
 	BodyTime     = 30 * time.Second
 	WriteTime    = 30 * time.Second
 	FirstToken   = 60 * time.Second
 	BetweenToken = 30 * time.Second
-	Total        = 10 * time.Minute
+	Total        = request.Total
 	UsageWait    = 10 * time.Second
 	CutTime      = 5 * time.Second
 	IdleTime     = 2 * time.Minute // of a kept-alive connection
 )
 
-// The bounds that admission uses.
-const (
-	// MaxHold is the longest attempt for which a hold is kept.
-	MaxHold = 24 * time.Hour
-	// ImageTokens bounds the input tokens of one image.
-	ImageTokens = 2_500
-	// TemplateTokens bounds what a chat template adds to a conversation
-	// beyond the bytes of its JSON.
-	TemplateTokens = 64
-	// BytesPerToken divides bytes of text for an estimate.
-	BytesPerToken = 4
-	// ImageEstimate is the estimate of the input tokens of one image.
-	ImageEstimate = 800
-	// OutputEstimate is the estimate of output tokens when more are allowed.
-	OutputEstimate = 512
-	// DefaultOutput bounds an answer when neither client nor plan does.
-	DefaultOutput = 4096
-	// MinOutput is the least that is worth sending when a limit is nearly spent.
-	MinOutput = 16
-	// MaxErrorBytes of a provider's refusal are read.
-	MaxErrorBytes = 64 << 10
-)
+// MaxErrorBytes of a provider's refusal are read.
+const MaxErrorBytes = 64 << 10
 
 func (l Limits) withDefaults() Limits {
 	set(&l.BodyBytes, BodyBytes)
@@ -116,25 +98,28 @@ func (g *Gateway) Server() *http.Server {
 	}
 }
 
-const milli = 1000
+// ofRequest are the limits that package request asks for.
+func (l *Limits) ofRequest() request.Limits {
+	return request.Limits{Attempts: l.Attempts, Total: l.Total, RetryBurst: l.RetryBurst, RetryPercent: l.RetryPercent}
+}
 
 // tokens is the global budget of retries: each request earns a share of one,
 // each retry costs one, and the burst bounds what is saved up.
 type tokens struct{ level atomic.Int64 }
 
-func (t *tokens) earn(share, burst int64) {
-	if v := t.level.Load(); v < burst {
-		t.level.Add(min(share, burst-v))
+func (t *tokens) earn(l request.Limits) {
+	if more := l.RetryShare(t.level.Load()); more > 0 {
+		t.level.Add(more)
 	}
 }
 
 func (t *tokens) take() bool {
 	for {
 		v := t.level.Load()
-		if v < milli {
+		if v < request.RetryCost {
 			return false
 		}
-		if t.level.CompareAndSwap(v, v-milli) {
+		if t.level.CompareAndSwap(v, v-request.RetryCost) {
 			return true
 		}
 	}

@@ -3,12 +3,12 @@ package gateway
 import (
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/request"
 )
 
 // Metrics are the gateway's counters and histograms. Labels are ids of the
@@ -91,16 +91,16 @@ func outcomeName(s record.Status) string {
 	return "suspense"
 }
 
-func (m *Metrics) attempt(a *attempt, e *ending, ttft, total time.Duration) {
-	pool, model := string(a.d.Pool.ID), string(a.c.model.ID)
-	m.attempts.WithLabelValues(pool, outcomeName(e.status)).Inc()
-	if e.status != record.Served {
+func (m *Metrics) attempt(a *attempt, e *request.Ending) {
+	pool, model := string(a.d.Pool.ID), string(a.c.Model.ID)
+	m.attempts.WithLabelValues(pool, outcomeName(e.Status)).Inc()
+	if e.Status != record.Served {
 		return
 	}
 	for _, t := range [...]struct {
 		kind string
 		n    int64
-	}{{"input", e.usage.UncachedInput}, {"cache_read", e.usage.CacheRead}, {"cache_write", e.usage.CacheWrite}, {"output", e.usage.Output}, {"reasoning", e.usage.Reasoning}} {
+	}{{"input", e.Usage.UncachedInput}, {"cache_read", e.Usage.CacheRead}, {"cache_write", e.Usage.CacheWrite}, {"output", e.Usage.Output}, {"reasoning", e.Usage.Reasoning}} {
 		if t.n > 0 {
 			m.tokens.WithLabelValues(pool, model, t.kind).Add(float64(t.n))
 		}
@@ -109,9 +109,9 @@ func (m *Metrics) attempt(a *attempt, e *ending, ttft, total time.Duration) {
 		terms := a.st.a
 		m.cost.WithLabelValues(pool, string(terms.CurrencyOf(terms.Contract(a.d.Contract)))).Add(float64(cost))
 	}
-	m.duration.WithLabelValues(pool, model).Observe(total.Seconds())
-	m.ttft.WithLabelValues(pool, model).Observe(ttft.Seconds())
-	if out := e.usage.AllOutput(); a.c.req.Stream && out > 1 {
-		m.tpot.WithLabelValues(pool, model).Observe((total - ttft).Seconds() / float64(out-1))
+	m.duration.WithLabelValues(pool, model).Observe(e.Duration.Seconds())
+	m.ttft.WithLabelValues(pool, model).Observe(e.TTFT.Seconds())
+	if out := e.Usage.AllOutput(); a.c.req.Stream && out > 1 {
+		m.tpot.WithLabelValues(pool, model).Observe((e.Duration - e.TTFT).Seconds() / float64(out-1))
 	}
 }

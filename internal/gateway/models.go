@@ -8,14 +8,14 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/dialect/openai"
+	"github.com/accordo-ai/accordo/internal/request"
 	"github.com/accordo-ai/accordo/internal/route"
-	"github.com/accordo-ai/accordo/internal/variant"
 )
 
 // serveModels lists what the key may use now, or describes one of it.
 func (c *call) serveModels(id string) {
 	defer c.close()
-	c.row.Asked = id
+	c.Asked, c.row.Asked = id, id
 	seen := map[alliance.ModelID]bool{}
 	entries := c.visible(seen)
 	var body []byte
@@ -63,7 +63,7 @@ func (e entry) append(dst []byte) []byte {
 // and that some pool may serve to it; chat models come first. seen caches
 // which models have a pool.
 func (c *call) visible(seen map[alliance.ModelID]bool) []entry {
-	a, plan := c.st.a, c.key.plan
+	a := c.st.a
 	var list []entry
 	add := func(id alliance.ModelID, m *alliance.Model, v *alliance.Variant, created int64) {
 		if c.servable(seen, m, v) {
@@ -72,11 +72,7 @@ func (c *call) visible(seen map[alliance.ModelID]bool) []entry {
 	}
 	for i := range a.Variants {
 		v := &a.Variants[i]
-		allowed, _ := variant.Allowed(v, plan.ID, c.surface)
-		if !allowed || !variant.RolledOut(v, c.territory, slices.Contains(c.key.OptIn, v.ID), c.started).On {
-			continue
-		}
-		if m, _, _, ok := a.Resolve(v.ID, c.started); ok {
+		if m, _, _, ok := a.Resolve(v.ID, c.At); ok && c.offered(m, v) {
 			add(v.ID, m, v, 0)
 			for _, f := range v.Flows {
 				add(v.ID+":"+alliance.ModelID(f.ID), m, v, 0)
@@ -85,12 +81,12 @@ func (c *call) visible(seen map[alliance.ModelID]bool) []entry {
 	}
 	for i := range a.Families {
 		f := &a.Families[i]
-		if m, _, _, ok := a.Resolve(f.ID, c.started); ok && c.st.inPlan(plan, f.ID, m, nil) {
+		if m, _, _, ok := a.Resolve(f.ID, c.At); ok && c.offered(m, nil) {
 			add(f.ID, m, nil, f.Members[0].From.Unix())
 		}
 	}
 	for i := range a.Models {
-		if m := &a.Models[i]; c.st.inPlan(plan, m.ID, m, nil) {
+		if m := &a.Models[i]; c.offered(m, nil) {
 			add(m.ID, m, nil, 0)
 		}
 	}
@@ -98,6 +94,13 @@ func (c *call) visible(seen map[alliance.ModelID]bool) []entry {
 		return strings.Compare(order(x), order(y))
 	})
 	return list
+}
+
+// offered reports whether the key's plan has the model, or the variant, here.
+func (c *call) offered(m *alliance.Model, v *alliance.Variant) bool {
+	w := request.Where{Territory: c.Territory, Surface: c.Surface, OptedIn: v != nil && slices.Contains(c.Key.OptIn, v.ID), At: c.At}
+	verdict := request.Judge(c.st.a, c.Plan, m, v, w)
+	return verdict.Offered()
 }
 
 func order(e entry) string {
@@ -111,7 +114,7 @@ func order(e entry) string {
 // whatever its load.
 func (c *call) servable(seen map[alliance.ModelID]bool, m *alliance.Model, v *alliance.Variant) bool {
 	name := m.ID
-	q := route.Request{Model: m.ID, Plan: c.key.plan.ID, Channel: c.key.Channel, Territory: c.territory, Kind: m.Kind}
+	q := route.Request{Model: m.ID, Plan: c.key.plan.ID, Channel: c.key.Channel, Territory: c.Territory, Kind: m.Kind}
 	if v != nil {
 		name, q.Variant = v.ID, v.ID
 	}
@@ -119,7 +122,7 @@ func (c *call) servable(seen map[alliance.ModelID]bool, m *alliance.Model, v *al
 		return ok
 	}
 	c.g.routing.Lock()
-	x := c.g.router.Explain(c.started, c.started, &q)
+	x := c.g.router.Explain(c.At, c.At, &q)
 	c.g.routing.Unlock()
 	seen[name] = len(x.Candidates) > 0
 	return seen[name]

@@ -8,6 +8,7 @@ import (
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/rating"
 	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/request"
 	"github.com/accordo-ai/accordo/internal/usage"
 )
 
@@ -50,10 +51,7 @@ type Row struct {
 // choose notes the decision of an attempt.
 func (r *Row) choose(a *attempt) {
 	c, d := a.c, a.d
-	r.Attempt, r.Model, r.Variant = a.id, shown(c.model, nil), ""
-	if c.variant != nil {
-		r.Variant = shown(c.model, c.variant)
-	}
+	r.Attempt, r.Model, r.Variant = a.id, c.ModelName, c.VariantName
 	r.Pool, r.Contract, r.Right, r.StandIn = string(d.Pool.ID), string(d.Contract), string(d.Right), a.st.standIn(d.Pool)
 	for i := range d.Considered {
 		if d.Considered[i].Verdict == record.Chosen {
@@ -63,13 +61,13 @@ func (r *Row) choose(a *attempt) {
 }
 
 // end notes how an attempt ended.
-func (r *Row) end(a *attempt, e *ending, ttft time.Duration) {
-	r.Outcome, r.Reason, r.Usage, r.TTFT, r.Cost = e.status, e.reason, e.usage, ttft, 0
+func (r *Row) end(a *attempt, e *request.Ending) {
+	r.Outcome, r.Reason, r.Usage, r.TTFT, r.Cost = e.Status, e.Reason, e.Usage, e.TTFT, 0
 	if rates, ok := a.st.prices.ByID(alliance.PriceID(a.d.CostPrice)); ok {
-		r.Cost = rating.Ceil(rates, e.usage)
+		r.Cost = rating.Ceil(rates, e.Usage)
 	}
-	if e.reason == reasonClientLeft {
-		r.Status, r.Code = 499, reasonClientLeft
+	if e.Reason == request.ReasonClientLeft {
+		r.Status, r.Code = 499, request.ReasonClientLeft
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/dialect/openai"
 	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/request"
 	"github.com/accordo-ai/accordo/internal/usage"
 )
 
@@ -22,15 +23,15 @@ func (a *attempt) plain(resp *http.Response) verdict {
 	held, body, err := readBody(resp.Body, resp.ContentLength, c.g.limits.AnswerBytes, c.count, &c.g.slabs)
 	defer func() { c.g.slabs.give(held) }()
 	if errors.Is(err, errTooLarge) {
-		return a.faulty(reasonTooLarge)
+		return a.faulty(request.ReasonTooLarge)
 	}
 	if err != nil {
-		return a.broken(reasonCut)
+		return a.broken(request.ReasonCut)
 	}
 	ans, err := openai.ScanAnswer(body)
 	a.upstreamID, a.version, a.tier = ans.ID, ans.Model, ans.ServiceTier
-	if err != nil || !ans.Complete(c.kind) {
-		return a.faulty(reasonProtocol)
+	if err != nil || !ans.Complete(c.Kind) {
+		return a.faulty(request.ReasonProtocol)
 	}
 	if err := a.end(billed(ans.Usage, ans.UsageErr)); err != nil {
 		c.settle()
@@ -38,7 +39,7 @@ func (a *attempt) plain(resp *http.Response) verdict {
 	}
 	c.settle()
 	out := body
-	if name := openai.QuoteModel(c.shown); ans.Model != c.shown {
+	if name := openai.QuoteModel(c.Shown()); ans.Model != c.Shown() {
 		renamed := c.g.slabs.take(int64(len(body) + len(name)))
 		defer c.g.slabs.give(renamed)
 		out = ans.Rewrite(renamed.b[:0], name, false)
@@ -55,14 +56,14 @@ func (a *attempt) plain(resp *http.Response) verdict {
 
 // billed is the ending of a complete answer: a bill when the provider stated
 // its usage, suspense when it did not or contradicts itself.
-func billed(v usage.Vector, err error) ending {
+func billed(v usage.Vector, err error) request.Ending {
 	switch {
 	case err == nil:
-		return ending{status: record.Served, usage: v, delivered: true, complete: true}
+		return request.Ending{Status: record.Served, Usage: v, Delivered: true, Complete: true}
 	case errors.Is(err, openai.ErrNoUsage):
-		return ending{status: record.Suspense, reason: reasonNoUsage, delivered: true, complete: true}
+		return request.Ending{Status: record.Suspense, Reason: request.ReasonNoUsage, Delivered: true, Complete: true}
 	}
-	return ending{status: record.Suspense, reason: reasonContradiction, delivered: true, complete: true}
+	return request.Ending{Status: record.Suspense, Reason: request.ReasonContradiction, Delivered: true, Complete: true}
 }
 
 // notSafe is the answer when the outcome could not be journalled: a client
@@ -73,7 +74,7 @@ func notSafe() *openai.Error {
 
 // faulty ends an attempt whose answer is not what the dialect allows.
 func (a *attempt) faulty(reason string) verdict {
-	a.end(ending{status: record.Suspense, reason: reason, delivered: a.c.wrote})
+	a.end(request.Ending{Status: record.Suspense, Reason: reason, Delivered: a.c.wrote})
 	if a.c.wrote { // else the hold stays for the next pool
 		a.c.settle()
 	}
@@ -115,12 +116,12 @@ type relay struct {
 // after it, waits until the outcome is safe.
 func (a *attempt) stream(resp *http.Response) verdict {
 	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
-		return a.faulty(reasonProtocol)
+		return a.faulty(request.ReasonProtocol)
 	}
 	c := a.c
 	st := c.g.streams.Get().(*openai.Stream)
 	defer c.g.streams.Put(st)
-	st.Reset(c.shown, c.req.IncludeUsage, c.req.Choices)
+	st.Reset(c.Shown(), c.req.IncludeUsage, c.req.Choices)
 	s := &relay{a, resp, st, http.NewResponseController(c.w), false}
 	var large *[readBytes]byte
 	defer func() { c.g.keep(large) }()
@@ -142,7 +143,7 @@ func (a *attempt) stream(resp *http.Response) verdict {
 		case s.st.Phase() == openai.Done, readErr != nil && s.st.Complete():
 			return s.finish(small)
 		case readErr != nil:
-			return s.cut(reasonCut)
+			return s.cut(request.ReasonCut)
 		}
 		s.rearm(n)
 		switch {
@@ -237,9 +238,9 @@ func (s *relay) finish(buf []byte) verdict {
 
 // fault ends a stream that broke the dialect or carried an error.
 func (s *relay) fault(out []byte, fault error) verdict {
-	reason := reasonProtocol
+	reason := request.ReasonProtocol
 	if errors.Is(fault, openai.ErrStreamError) {
-		reason = reasonErrorEvent
+		reason = request.ReasonErrorEvent
 	}
 	if s.c.wrote && len(out) > 0 {
 		s.send(out)
@@ -255,7 +256,7 @@ func (s *relay) clientGone() verdict {
 		s.c.settle()
 		return verdict{clientLeft(), false}
 	}
-	s.end(ending{status: record.Suspense, reason: reasonClientLeft, failure: "cancelled", delivered: true})
+	s.end(request.Ending{Status: record.Suspense, Reason: request.ReasonClientLeft, Failure: "cancelled", Delivered: true})
 	s.c.settle()
 	return verdict{clientLeft(), false}
 }

@@ -4,9 +4,8 @@ import (
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
-	"github.com/accordo-ai/accordo/internal/money"
-	"github.com/accordo-ai/accordo/internal/rating"
 	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/request"
 )
 
 // Replay counts an attempt of an earlier process against the limits of its
@@ -20,14 +19,11 @@ func (g *Gateway) Replay(at time.Time, in *record.Intent, o *record.Outcome) {
 	if plan == nil {
 		return
 	}
-	var spend money.Amount
-	if plan.Price != nil {
-		spend = rating.Ceil(plan.Price.Rates, o.Usage)
-	}
-	subject := subjectOf(plan, alliance.KeyID(in.Key), alliance.TenantID(in.Tenant), in.EndUser)
+	subject := request.Subject(plan, alliance.TenantID(in.Tenant), alliance.KeyID(in.Key), in.EndUser)
+	tokens, spend := request.Counted(plan, o.Usage)
 	g.quotaMu.Lock()
 	defer g.quotaMu.Unlock()
-	g.quota.Restore(at, subject, plan.Bounds(), o.Usage.Total(), spend)
+	g.quota.Restore(at, subject, plan.Bounds(), tokens, spend)
 }
 
 // delivered reports whether an attempt counts against its customer: it was
@@ -40,16 +36,8 @@ func delivered(in *record.Intent, o *record.Outcome) bool {
 		return false
 	}
 	switch o.Reason {
-	case reasonNoUsage, reasonContradiction, reasonClientLeft:
+	case request.ReasonNoUsage, request.ReasonContradiction, request.ReasonClientLeft:
 		return true
 	}
 	return in.Stream && o.TTFT > 0
-}
-
-// subjectOf names whom the limits of a plan count.
-func subjectOf(plan *alliance.Plan, key alliance.KeyID, tenant alliance.TenantID, endUser string) string {
-	if plan.Subject == "end_user" && endUser != "" {
-		return "user:" + string(tenant) + ":" + endUser
-	}
-	return "key:" + string(key)
 }

@@ -55,7 +55,7 @@ func (c *call) endLog() {
 	if w == nil {
 		return
 	}
-	r := &LoggedRequest{Row: c.row, EndUser: c.endUser, Answer: whole(w.kept), AnswerBytes: w.written}
+	r := &LoggedRequest{Row: c.row, EndUser: c.EndUser, Answer: whole(w.kept), AnswerBytes: w.written}
 	if body := c.req; body != nil {
 		r.PromptBytes = int64(len(body.Body()))
 		if n := min(r.PromptBytes, w.terms.Bound()); w.terms.Prompts && w.claim(n) {

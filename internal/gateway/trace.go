@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/request"
 	"github.com/accordo-ai/accordo/internal/usage"
 )
 
@@ -58,29 +59,29 @@ func (c *call) beginTrace() {
 		if v := c.r.Header["Traceparent"]; len(v) == 1 {
 			parent = v[0]
 		}
-		c.trace = t.Request(c.started, parent)
+		c.trace = t.Request(c.At, parent)
 	}
 }
 
 // endTrace ends the attempt's span.
-func (a *attempt) endTrace(now time.Time, e *ending, ttft time.Duration) {
+func (a *attempt) endTrace(now time.Time, e *request.Ending) {
 	if a.span == nil {
 		return
 	}
 	c, d := a.c, a.d
 	v := AttemptTrace{
-		Operation: c.operation(), Attempt: a.id, Number: a.number, Request: c.id, Provider: string(d.Pool.Provider), Pool: string(d.Pool.ID), Contract: string(d.Contract),
-		Asked: upstreamName(d), Answered: a.version, Upstream: a.upstreamID, Outcome: outcomeName(e.status), Usage: e.usage, TTFT: ttft,
+		Operation: c.operation(), Attempt: a.id, Number: a.number, Request: c.ID, Provider: string(d.Pool.Provider), Pool: string(d.Pool.ID), Contract: string(d.Contract),
+		Asked: upstreamName(d), Answered: a.version, Upstream: a.upstreamID, Outcome: outcomeName(e.Status), Usage: e.Usage, TTFT: e.TTFT,
 	}
-	if e.status != record.Served {
-		v.Reason = e.reason
+	if e.Status != record.Served {
+		v.Reason = e.Reason
 	}
 	a.span.End(now, v)
 }
 
 // operation is the name that traces have for the kind of the request.
 func (c *call) operation() string {
-	if c.kind.String() == "embedding" {
+	if c.Kind.String() == "embedding" {
 		return "embeddings"
 	}
 	return "chat"

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/accordo-ai/accordo/internal/request"
 )
 
 type timeouts struct{ first, between, total time.Duration }
@@ -38,21 +40,21 @@ type watch struct {
 	after []*func()     // to run when it ends
 }
 
-func newWatch(request context.Context, l timeouts, stream bool) *watch {
-	w := &watch{Context: request, limits: l, until: time.Now().Add(l.total)}
+func newWatch(client context.Context, l timeouts, stream bool) *watch {
+	w := &watch{Context: client, limits: l, until: time.Now().Add(l.total)}
 	first := l.first
 	if !stream {
 		first = l.total // a plain answer comes as a whole
 	}
-	w.timer = time.AfterFunc(w.pick(reasonFirstToken, first), w.fire)
-	w.leave = context.AfterFunc(request, func() { w.end(request.Err(), context.Cause(request)) })
+	w.timer = time.AfterFunc(w.pick(request.ReasonFirstToken, first), w.fire)
+	w.leave = context.AfterFunc(client, func() { w.end(client.Err(), context.Cause(client)) })
 	return w
 }
 
 // pick chooses between the phase's limit and what is left of the total.
 func (w *watch) pick(reason string, d time.Duration) time.Duration {
 	if left := time.Until(w.until); left <= d {
-		w.next = timeout{reasonTotal, w.limits.total}
+		w.next = timeout{request.ReasonTotal, w.limits.total}
 		return left
 	}
 	w.next = timeout{reason, d}
@@ -70,7 +72,7 @@ func (w *watch) fire() {
 // within d.
 func (w *watch) rearm(d time.Duration) {
 	w.mu.Lock()
-	d = w.pick(reasonBetweenTokens, d)
+	d = w.pick(request.ReasonBetweenTokens, d)
 	w.mu.Unlock()
 	w.timer.Reset(d)
 }

@@ -36,9 +36,6 @@ type Recovery struct {
 	Open     []OpenIntent // rising by Sequence
 }
 
-// abandonedReason is the reason of the outcomes that Abandon writes.
-const abandonedReason = "process ended"
-
 // recover reads what has to be known before appending: from the oldest intent
 // that may be open to the end. Segments before that are checked when they are
 // read. It leaves j ready to append.
@@ -185,10 +182,8 @@ func cut(f File, c *cursor, rec *Recovery) error {
 func (j *Journal) Abandon(ctx context.Context, open []OpenIntent) (int, error) {
 	n := 0
 	for _, o := range open {
-		_, err := j.Outcome(ctx, &record.Outcome{
-			Attempt: o.Intent.Attempt, Intent: o.Sequence, Status: record.Abandoned,
-			Usage: o.Intent.Estimate, Reason: abandonedReason,
-		})
+		out := record.Abandon(o.Intent.Attempt, o.Sequence, o.Intent.Estimate)
+		_, err := j.Outcome(ctx, &out)
 		switch {
 		case errors.Is(err, ErrNoIntent): // closed by the call before
 		case err != nil:

@@ -149,3 +149,12 @@ type Start struct {
 	Terms   string
 	Node    string
 }
+
+// AbandonedReason is why an outcome is Abandoned.
+const AbandonedReason = "process ended"
+
+// Abandon is the outcome of an attempt whose process ended while it was under
+// way: it may have used what was estimated.
+func Abandon(id AttemptID, intent uint64, estimate usage.Vector) Outcome {
+	return Outcome{Attempt: id, Intent: intent, Status: Abandoned, Usage: estimate, Reason: AbandonedReason}
+}

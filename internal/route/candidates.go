@@ -201,20 +201,9 @@ func serves(t *alliance.Pool, m alliance.ModelID) *alliance.PoolModel {
 func (r *Router) inPlan(p *alliance.Plan, k key) bool {
 	if k.variant != "" {
 		v := r.a.Variant(k.variant)
-		return v != nil && (len(v.Plans) == 0 || slices.Contains(v.Plans, p.ID)) && (slices.Contains(p.Models, k.variant) || slices.Contains(v.Plans, p.ID))
+		return v != nil && slices.Contains(v.Plans, p.ID)
 	}
-	for _, id := range p.Models {
-		if id == k.model || id == right.AnyModel {
-			return true
-		}
-		if m := r.a.Model(k.model); id == right.OpenWeights && m != nil && m.Weights == "open" {
-			return true
-		}
-		if f := r.a.Family(id); f != nil && slices.ContainsFunc(f.Members, func(m alliance.FamilyMember) bool { return m.Model == k.model }) {
-			return true
-		}
-	}
-	return false
+	return r.a.Includes(p, k.model)
 }
 
 // use returns the micro-units of capacity that one token of a model takes.

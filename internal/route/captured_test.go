@@ -107,7 +107,7 @@ func newFamily(seed uint64, load, volume float64, windows int) *family {
 func (f *family) alliance() *alliance.Alliance {
 	term := alliance.Term{From: date("2026-01-01")}
 	a := &alliance.Alliance{
-		Operator: "op", Plans: []alliance.Plan{{ID: "plan", Seller: "op", Models: []alliance.ModelID{"*"}}},
+		Operator: "op", Plans: []alliance.Plan{{ID: "plan", Seller: "op"}},
 		Channels:  []alliance.Channel{{ID: "api", Party: "op"}},
 		Rights:    []alliance.Right{{ID: "all", Object: alliance.StatelessAPI, Models: []alliance.ModelID{"*"}, Term: term, Mode: alliance.NonExclusive}},
 		Contracts: []alliance.Contract{{ID: "reserved", Shape: alliance.ThroughputReserved, Term: term}, {ID: "list", Shape: alliance.PayPerUse, Term: term}},
@@ -116,6 +116,7 @@ func (f *family) alliance() *alliance.Alliance {
 	for k := range f.use {
 		m := alliance.ModelID(fmt.Sprintf("m%02d", k))
 		a.Models = append(a.Models, alliance.Model{ID: m, Kind: "chat", Weights: "closed"})
+		a.Plans[0].Models = append(a.Plans[0].Models, m)
 		over.Models = append(over.Models, alliance.PoolModel{Model: m})
 		rate := money.Amount(math.Round(f.overflow[k] * 1e6 * 1e6 / familyTokens))
 		a.Prices = append(a.Prices, alliance.Price{ID: alliance.PriceID("p" + m), Pools: []alliance.PoolID{"overflow"}, Model: m, Term: term, List: alliance.Rates{Output: rate}})

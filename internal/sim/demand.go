@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
-	"github.com/accordo-ai/accordo/internal/right"
 )
 
 const hoursOfWeek = 7 * 24
@@ -93,15 +92,7 @@ func (s *Simulator) offers(plan *alliance.Plan) (names []alliance.ModelID) {
 		names = append(names, id)
 	}
 	for _, id := range plan.Models {
-		if id != right.AnyModel && id != right.OpenWeights {
-			add(id)
-			continue
-		}
-		for i := range s.a.Models {
-			if m := &s.a.Models[i]; id == right.AnyModel || m.Weights == "open" {
-				add(m.ID)
-			}
-		}
+		add(id)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

@@ -20,6 +20,7 @@ import (
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/quota"
 	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/request"
 	"github.com/accordo-ai/accordo/internal/route"
 )
 
@@ -81,12 +82,14 @@ type Stats struct {
 // Simulator plays one node's traffic. It is used by one goroutine.
 type Simulator struct {
 	a       *alliance.Alliance
+	terms   *request.Terms // made of a
+	limits  request.Limits // of a gateway whose operator set none
+	retries int64          // level of their budget
 	o       Options
 	draw    draws
 	router  *route.Router
 	quota   *quota.Book
-	rates   *exchange.Table          // of exchange, as known
-	systems map[*alliance.Flow]int64 // bytes of a flow's system message
+	rates   *exchange.Table // of exchange, as known
 	classes []class
 	hours   [hoursOfWeek]hour
 	outages map[alliance.PoolID]*outage
@@ -115,9 +118,10 @@ func New(a *alliance.Alliance, o Options) (*Simulator, error) {
 	case o.RequestsPerDay < 1 || o.RequestsPerDay > MaxRequestsPerDay:
 		return nil, fmt.Errorf("%w: from 1 to %d requests a day", ErrOptions, MaxRequestsPerDay)
 	}
+	limits := request.Limits{Attempts: request.Attempts, Total: request.Total, RetryBurst: request.RetryBurst, RetryPercent: request.RetryPercent}
 	s := &Simulator{
 		a: a, o: o, draw: draws{o.Random}, router: route.New(a, o.From), quota: quota.New(quota.Options{}),
-		systems: map[*alliance.Flow]int64{}, outages: map[alliance.PoolID]*outage{},
+		terms: request.NewTerms(a), limits: limits, retries: limits.RetryBudget(), outages: map[alliance.PoolID]*outage{},
 		now: o.From, nextMark: o.From.Truncate(MarkEvery).Add(MarkEvery), resolved: o.From, asked: o.From,
 	}
 	s.makeClasses()
@@ -142,7 +146,7 @@ func (s *Simulator) Now() time.Time { return s.now }
 // their contracts, and the rates of exchange. Plans, models and tenants must be
 // those that the play was made for.
 func (s *Simulator) Know(a *alliance.Alliance, rates *exchange.Table) {
-	s.a, s.rates = a, rates
+	s.a, s.terms, s.rates = a, request.NewTerms(a), rates
 	s.router.Reload(a, s.now)
 	s.router.SetRates(rates, s.now)
 }
@@ -266,6 +270,7 @@ func (s *Simulator) crash(j Journal) error {
 			return err
 		}
 	}
+	s.retries = s.limits.RetryBudget()
 	checkpoint := s.router.Checkpoint()
 	s.router = route.New(s.a, s.now)
 	s.router.SetRates(s.rates, s.now)
