@@ -157,6 +157,9 @@ func (q *Request) limited(r *quota.Refusal) *openai.Error {
 	case quota.LimitSubjects, quota.LimitHolds:
 		return openai.Server(503, "overloaded", max(r.RetryAfter, time.Second), "The gateway counts as many customers as it can. Try again in a moment.")
 	}
+	if r.RetryAfter == 0 {
+		return openai.Limited(kind, 0, "This request is larger than the limit %s of the plan %s: %d %s, left %d. Send a smaller request or a smaller max_completion_tokens.", r.Limit, q.Plan.ID, r.Max, unit, r.Left)
+	}
 	return openai.Limited(kind, r.RetryAfter, "Rate limit reached (%s of the plan %s): limit %d %s, left %d. Please try again in %s, or send a smaller request.", r.Limit, q.Plan.ID, r.Max, unit, r.Left, Wait(r.RetryAfter))
 }
 
