@@ -57,7 +57,7 @@ func ImportInvoice(ctx context.Context, w io.Writer, data string, o InvoiceOrder
 			return err
 		}
 	}
-	options := invoice.Options{Issuer: o.Issuer, Month: month, Detail: detail}
+	options := invoice.Options{Issuer: o.Issuer, Month: month, Detail: detail, Rules: invoice.Rules}
 	parsed, err := invoice.Parse(text, options)
 	if errors.Is(err, invoice.ErrIssuers) {
 		if options.Issuer, err = nameOf(ctx, data, o.Provider); err == nil {
@@ -68,7 +68,7 @@ func ImportInvoice(ctx context.Context, w io.Writer, data string, o InvoiceOrder
 		return fmt.Errorf("%s: %w", o.File, err)
 	}
 	v := &ledger.InvoiceImported{
-		Provider: o.Provider, Month: month, Document: hashOf(text), Name: filepath.Base(o.File), Issuer: parsed.Issuer, ByGroup: true,
+		Provider: o.Provider, Month: month, Document: hashOf(text), Name: filepath.Base(o.File), Issuer: parsed.Issuer, ByGroup: true, Rules: invoice.Rules,
 	}
 	if was, err := imported(data, v.InvoiceID()); err != nil || was {
 		if err == nil {

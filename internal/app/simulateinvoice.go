@@ -79,7 +79,7 @@ func (s *simulation) invoice(m *simulatedMonth, truth *invoice.Truth, form invoi
 	if err != nil {
 		return err
 	}
-	event := ledger.InvoiceImported{Provider: provider, Month: m.Month, Document: hash, Name: fmt.Sprintf("%s-%d.csv", provider, m.Month), ByGroup: true}
+	event := ledger.InvoiceImported{Provider: provider, Month: m.Month, Document: hash, Name: fmt.Sprintf("%s-%d.csv", provider, m.Month), ByGroup: true, Rules: invoice.Rules}
 	batch, err := s.record(ledger.Event{InvoiceImported: &event})
 	if err != nil {
 		return err
@@ -150,8 +150,10 @@ func verdictOn(kind string) (by, reason string) {
 		return ledger.Rejected, "the journal has no such attempt"
 	case invoice.UnknownCharge:
 		return ledger.Rejected, "no contract names such a charge"
-	case invoice.FeeDiffers:
-		return ledger.Rejected, "the contract states the fee"
+	case invoice.FeeDiffers, invoice.InterestDiffers, invoice.MarketplaceDiffers, invoice.ShortfallDiffers, invoice.ShareDiffers, invoice.OverageDiffers, invoice.DiscountDiffers:
+		return ledger.Rejected, "the contract states the charge"
+	case invoice.MissingCharge:
+		return ledger.Accepted, "the provider waives what it did not bill"
 	}
 	return ledger.Rejected, "the journal has the answer's own usage and the price of the terms"
 }

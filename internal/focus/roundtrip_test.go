@@ -12,6 +12,7 @@ import (
 
 	"github.com/accordo-ai/accordo/internal/focus"
 	"github.com/accordo-ai/accordo/internal/focusfile"
+	"github.com/accordo-ai/accordo/internal/invoice"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
@@ -69,7 +70,7 @@ func TestRoundTrip_OurOwnExportHasNoDifference(t *testing.T) {
 							continue
 						}
 						fact := ledger.Fact{Number: ledgerBook.Head().Facts + 1, After: ledgerBook.Head().Last, At: ledgerBook.Head().At + 1, Event: ledger.Event{InvoiceImported: &ledger.InvoiceImported{
-							Provider: provider, Month: month, Document: hex.EncodeToString(sum[:]), Issuer: provider, ByGroup: true,
+							Provider: provider, Month: month, Document: hex.EncodeToString(sum[:]), Issuer: provider, ByGroup: true, Rules: invoice.Rules,
 						}}}
 						step, err := ledgerBook.PostFact(fact, evidence)
 						if err != nil {

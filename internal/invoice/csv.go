@@ -139,25 +139,21 @@ func csvPeriod(t *table) (string, error) {
 
 // kind checks that the line says enough for what it is.
 func (l *Line) kind(kind string) error {
-	switch kind {
-	case "", Use.String():
+	var known bool
+	if l.Kind, known = kindOf(kind); !known {
+		return fmt.Errorf("kind is %q: write %s or true_up", kind, strings.Join(lineKinds[:], ", "))
+	}
+	switch l.Kind {
+	case Use:
 		if l.Attempt == "" && (l.Model == "" || l.Period == "") {
 			return errors.New("it names neither an attempt nor a model and a day")
 		}
 		return nil
-	case Credit.String():
-		if l.Kind = Credit; l.Amount == nil || *l.Amount >= 0 {
+	case Credit:
+		if l.Amount == nil || *l.Amount >= 0 {
 			return errors.New("a credit has an amount below zero")
 		}
 		return nil
-	case Fee.String():
-		l.Kind = Fee
-	case Levy.String():
-		l.Kind = Levy
-	case Other.String():
-		l.Kind = Other
-	default:
-		return fmt.Errorf("kind is %q: write usage, credit, fee, tax or other", kind)
 	}
 	if l.Amount == nil {
 		return fmt.Errorf("a line of the kind %s has an amount", kind)

@@ -158,14 +158,17 @@ func (f *focusReader) describe(l *Line, amount money.Amount) (err error) {
 	case category == "Tax":
 		l.Kind = Levy
 		return nil
+	case f.charge(l, amount < 0):
+		l.Contract, err = f.contract()
+		return err
 	case amount < 0:
 		l.Kind = Credit
 		return nil
 	case category == "Purchase":
 		l.Kind = Fee
-		l.Contract, err = f.t.name("CommitmentDiscountId")
-		if err == nil && l.Contract == "" {
-			l.Contract, err = f.t.name("x_Contract")
+		l.Contract, err = f.contract()
+		if f.o.Rules >= 1 && l.Contract == "" && f.t.cell("ChargeFrequency") == "One-Time" {
+			l.Kind = Other // a fee recurs, and what is bought once names what it is for
 		}
 		return err
 	case category != "Usage":
@@ -178,6 +181,36 @@ func (f *focusReader) describe(l *Line, amount money.Amount) (err error) {
 		return err
 	}
 	return f.use(l, details, tags)
+}
+
+// contract is the id by which a row names the contract that it charges.
+func (f *focusReader) contract() (string, error) {
+	id, err := f.t.name("CommitmentDiscountId")
+	if err == nil && id == "" {
+		id, err = f.t.name("x_Contract")
+	}
+	return id, err
+}
+
+// charge reports whether the row is a charge of a contract besides its fee,
+// and fills in which: by its meter, or where it has none by what it says of
+// itself besides the name of the contract.
+func (f *focusReader) charge(l *Line, negative bool) bool {
+	if f.o.Rules < 1 || f.t.cell("CommitmentDiscountStatus") != "" || f.t.cell("AllocatedMethodId") != "" {
+		return false
+	}
+	words := f.t.cell("SkuMeter")
+	if words == "" {
+		words = f.t.cell("ChargeDescription")
+		if id, err := f.contract(); err == nil && id != "" {
+			words = strings.ReplaceAll(words, id, "")
+		}
+	}
+	kind, ok := chargeOf(negative, words)
+	if ok {
+		l.Kind = kind
+	}
+	return ok
 }
 
 // use fills what a row of usage says of tokens. One that counts something else
@@ -298,7 +331,7 @@ func (f *focusReader) add(l *Line, amount money.Amount, rest int64) error {
 	if k.attempt != "" {
 		k.period = "" // an attempt is billed once, whatever the time that the row names
 	}
-	if l.Again || l.Kind != Use && (l.Kind != Fee || l.Pool == "") {
+	if l.Again || l.Kind != Use && (l.Kind != Fee || l.Pool == "") && !l.Kind.Gathers() {
 		k.row = l.Number
 	}
 	s := f.lines[k]

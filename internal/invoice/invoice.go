@@ -49,12 +49,23 @@ const (
 	Fee                    // a fixed fee of a contract, or the bill of a pool
 	Levy                   // a tax
 	Other                  // anything else
+
+	OptionFee   // the part of a fee that an exercised option added
+	Shortfall   // what a floor was missed by, or trued up to
+	Share       // revenue shared with the provider
+	Overage     // what use beyond a commitment costs
+	Interest    // on a loan to the provider, which takes it off the invoice
+	Discount    // what a floor's height takes off the month's use
+	Marketplace // a charge of the provider's marketplace
 )
 
-// String names the kind as the column kind does.
-func (k LineKind) String() string {
-	return [...]string{"usage", "credit", "fee", "tax", "other"}[k]
+// lineKinds are the kinds as the column kind names them.
+var lineKinds = [...]string{
+	"usage", "credit", "fee", "tax", "other", "option_fee", "shortfall", "revenue_share", "overage", "interest", "discount", "marketplace",
 }
+
+// String names the kind as the column kind does.
+func (k LineKind) String() string { return lineKinds[k] }
 
 // Line is one line of an invoice, or several rows of FOCUS that bill one
 // attempt or one aggregate together.
@@ -69,7 +80,7 @@ type Line struct {
 	// Period is what an aggregate bills: an hour (2026-06-30T05), a day
 	// (2026-06-30) or a month (2026-06), in UTC.
 	Period   string
-	Contract string // of a fee; empty: not stated
+	Contract string // of a fee or another charge of one; empty: not stated
 	Tokens   usage.Vector
 	// Amount is what the line charges, in micro-units of the invoice's
 	// currency, rounded down; nil where the invoice states tokens only.
@@ -107,6 +118,9 @@ type Options struct {
 	// Detail is the Invoice Detail of FOCUS that belongs to the file; nil:
 	// none.
 	Detail []byte
+	// Rules is the version of the rules to read by: 0 is that before charges
+	// of contracts besides fees were told apart.
+	Rules int32
 }
 
 // Parse reads an invoice; the format is told by the first line.

@@ -18,7 +18,10 @@ type Order struct {
 	// Attempts writes FOCUS with a row per attempt and kind of token, which
 	// names the attempt in a tag.
 	Attempts bool
-	Seed     uint64
+	// Apart writes what use beyond a commitment costs, and what an option
+	// added to a fee, on lines of their own.
+	Apart bool
+	Seed  uint64
 	// Plant is how many errors of each kind are planted. Where fewer lines are
 	// fit for a kind, fewer are planted: what was is in the Plan. Rounding is
 	// one error of the whole invoice: every right row is rounded to a
@@ -73,7 +76,9 @@ func Write(t *Truth, o Order) (*Plan, error) {
 
 // plantOrder is the order in which errors are planted: those that need
 // particular lines first.
-var plantOrder = [...]string{MissingUsage, FeeDiffers, WrongTier, DoubleLine, UsageDiffers, PriceDiffers, MissingLine, UnknownAttempt, UnknownCharge, LateCredit, Tax}
+var plantOrder = [...]string{
+	MissingUsage, FeeDiffers, ShortfallDiffers, ShareDiffers, OverageDiffers, InterestDiffers, DiscountDiffers, MarketplaceDiffers, MissingCharge, WrongTier, DoubleLine, UsageDiffers, PriceDiffers, MissingLine, UnknownAttempt, UnknownCharge, LateCredit, Tax,
+}
 
 type planter struct {
 	truth   *Truth
@@ -165,11 +170,18 @@ func (p *planter) plant(kind string) {
 			it.amounts[Output] += d
 			p.note(kind, it, d, "billed output at another price")
 		}
-	case FeeDiffers:
-		if it := p.pick(func(it *item) bool { return it.kind == Fee && (it.contract != "" || it.pool != "") }); it != nil {
-			d := p.some()
+	case MissingCharge:
+		if it := p.pick(func(it *item) bool {
+			return it.kind.Contractual() && it.kind != Overage && it.id() != "" && it.amount() != 0 && it.payable == 0
+		}); it != nil {
+			it.omit = true
+			p.note(kind, it, -it.amount(), "the %s of %s is not billed", it.kind, it.id())
+		}
+	case FeeDiffers, ShortfallDiffers, ShareDiffers, OverageDiffers, InterestDiffers, DiscountDiffers, MarketplaceDiffers:
+		if it := p.pick(func(it *item) bool { return it.kind.DiffersAs() == kind && it.id() != "" }); it != nil {
+			d := p.beyondRounding()
 			it.amounts[Input] += d
-			p.note(kind, it, d, "billed a fee of %s too much", cmp.Or(it.contract, it.pool))
+			p.note(kind, it, d, "billed another %s of %s", it.kind, it.id())
 		}
 	default:
 		p.extra(kind)
@@ -179,6 +191,15 @@ func (p *planter) plant(kind string) {
 // others reports whether a line of tokens besides it is billed.
 func (p *planter) others(it *item) bool {
 	return slices.ContainsFunc(p.items, func(x *item) bool { return x != it && x.kind == Use && !x.omit && x.amount() > 0 })
+}
+
+// beyondRounding is an amount of either sign that no rounding explains.
+func (p *planter) beyondRounding() money.Amount {
+	d := Meters*RoundingLimit + p.some()
+	if p.next(2) == 0 {
+		return -d
+	}
+	return d
 }
 
 // some is an amount up to 3 units of the currency.
@@ -239,7 +260,7 @@ func (p *planter) extra(kind string) {
 	case Tax:
 		it.kind, it.text, it.amounts[Input] = Levy, "Tax", amount
 	case UnknownCharge:
-		it.kind, it.text, it.amounts[Input] = Other, "Marketplace support plan", amount
+		it.kind, it.text, it.amounts[Input] = Other, "Support plan", amount
 	default:
 		return
 	}
@@ -277,10 +298,7 @@ func (p *planter) write() (*Plan, error) {
 	places := map[*item]string{}
 	for _, it := range p.items {
 		if it.omit {
-			places[it] = "o" + strconv.FormatUint(it.first, 10)
-			if it.attempt == "" {
-				places[it] = GroupPlace(it.period, it.first, it.last)
-			}
+			places[it] = it.missingPlace()
 			continue
 		}
 		if it.kind == Use && it.held != nil && it.first == 0 {
@@ -291,6 +309,9 @@ func (p *planter) write() (*Plan, error) {
 		}
 		plan.Lines++
 		plan.Roundings += max(1, len(it.exact))
+		if it.kind.Contractual() {
+			plan.Roundings++
+		}
 		number := w.item(it)
 		plan.Total += it.amount() - it.payable
 		if it.repeat >= 0 {
@@ -312,6 +333,20 @@ func (p *planter) write() (*Plan, error) {
 	return plan, err
 }
 
+// id is the contract, or the pool, that a line of a charge names.
+func (it *item) id() string { return cmp.Or(it.pool, it.contract) }
+
+// missingPlace is how a line that is left out is named.
+func (it *item) missingPlace() string {
+	switch {
+	case it.kind.Contractual():
+		return ChargePlace(it.kind, it.id())
+	case it.attempt == "":
+		return GroupPlace(it.period, it.first, it.last)
+	}
+	return "o" + strconv.FormatUint(it.first, 10)
+}
+
 // Found is one difference that importing found.
 type Found struct {
 	Kind, Place string
@@ -331,7 +366,7 @@ func (p *Plan) Reconcile(agreed money.Amount, found []Found) (faults []string) {
 		if f.Kind == Rounding {
 			rounded = f.Amount
 		}
-		if f.Kind != MissingLine { // what is not billed does not become payable
+		if f.Kind != MissingLine && f.Kind != MissingCharge { // what is not billed does not become payable
 			total += f.Amount
 		}
 	}

@@ -3,6 +3,7 @@ package invoice
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,9 @@ type Charge struct {
 	Tier    string // as the outcome states it; empty: it stated none
 	Tokens  usage.Vector
 	Parts   []Part
+	// Paid says that the tokens themselves are paid ahead: only what goes
+	// beyond is billed.
+	Paid bool
 	// Held says that the outcome stated no usage: the books hold the attempt
 	// as suspense, and Tokens is the estimate.
 	Held bool
@@ -30,20 +34,26 @@ type Charge struct {
 // kind cost, in micro-units × Divisor. Parts of one price are rounded together
 // within a line.
 type Part struct {
-	Price   string
+	Price string
+	// Beyond is the contract whose commitment the tokens go beyond, where the
+	// part is what that costs on top; empty: the price of the tokens.
+	Beyond  string
 	Divisor int64
 	Exact   [Meters]money.Wide
 }
 
-// FixedFee is what a contract's fee, or the bill of a pool, comes to in the
-// month.
+// FixedFee is what a contract's fee, another charge of one besides tokens, or
+// the bill of a pool, comes to in the month.
 type FixedFee struct {
+	Kind     LineKind // Use, the zero value, is a fee
 	Contract string
 	Pool     string // of a bill by the chip-second
 	Amount   money.Amount
 	// Payable says that the books owe it without an invoice, such as a credit
 	// that is paid ahead: importing only compares it.
 	Payable bool
+	// Option is the part of a fee that an exercised option added.
+	Option money.Amount
 }
 
 // Truth is what a provider may bill for a month: what an invoice without an
@@ -56,6 +66,12 @@ type Truth struct {
 	Month    int32 // YYYYMM
 	Charges  []Charge
 	Fees     []FixedFee
+}
+
+// chargeTexts are what lines of charges say of themselves, before the contract.
+var chargeTexts = map[LineKind]string{
+	Fee: "Fixed fee of ", OptionFee: "Option fee of ", Shortfall: "Shortfall of ", Share: "Revenue share of ", Overage: "Overage of ",
+	Interest: "Interest on the loan of ", Discount: "Volume discount of ", Marketplace: "Marketplace charges of ",
 }
 
 // DefaultTier is the tier of aggregates whose provider stated none.
@@ -197,8 +213,12 @@ func ParsePlace(place string) (g Grain, first, last uint64, ok bool) {
 func (t *Truth) items(o *Order) ([]*item, error) {
 	var list []*item
 	groups := map[[3]string]*item{}
+	beyond := map[string]*item{} // by contract
 	for i := range t.Charges {
-		c := &t.Charges[i]
+		c := t.beyond(&t.Charges[i], o, beyond)
+		if len(c.Parts) == 0 {
+			continue // all of it is beyond a credit
+		}
 		to := newItem(c, PeriodOf(c.At, o.Grain))
 		if o.Format != ByAttempt && !o.Attempts {
 			to.attempt, to.tier = "", TierName(c.Tier)
@@ -236,11 +256,70 @@ func (t *Truth) items(o *Order) ([]*item, error) {
 	slices.SortStableFunc(list, func(x, y *item) int {
 		return cmp.Or(cmp.Compare(x.period, y.period), cmp.Compare(x.model, y.model), cmp.Compare(x.tier, y.tier))
 	})
-	for _, f := range t.Fees {
-		it := &item{kind: Fee, contract: f.Contract, pool: f.Pool, at: t.start(), repeat: -1, text: "Fixed fee of " + cmp.Or(f.Contract, f.Pool)}
-		it.amounts[Input] = f.Amount
+	for i := range t.Fees {
+		list = append(list, t.fee(&t.Fees[i], o)...)
+	}
+	return t.gather(list, beyond)
+}
+
+// beyond parts a charge from what it costs beyond a commitment, where the
+// invoice has lines of its own for that.
+func (t *Truth) beyond(c *Charge, o *Order, to map[string]*item) *Charge {
+	rest := *c
+	rest.Parts = nil
+	for _, p := range c.Parts {
+		if p.Beyond == "" || !o.Apart && !c.Paid {
+			rest.Parts = append(rest.Parts, p)
+			continue
+		}
+		it := to[p.Beyond]
+		if it == nil {
+			it = &item{kind: Overage, contract: p.Beyond, at: t.start(), repeat: -1, text: "Overage of " + p.Beyond, exact: map[priceKey]*[Meters]money.Wide{}}
+			to[p.Beyond] = it
+		}
+		one := Charge{Outcome: c.Outcome, Parts: []Part{p}}
+		it.add(&one)
+	}
+	return &rest
+}
+
+// fee makes the lines of a fee or another charge: one, or two where the
+// invoice has a line of its own for what an option added.
+func (t *Truth) fee(f *FixedFee, o *Order) []*item {
+	kind := f.Kind
+	if kind == Use {
+		kind = Fee
+	}
+	line := func(kind LineKind, amount money.Amount) *item {
+		it := &item{kind: kind, contract: f.Contract, pool: f.Pool, at: t.start(), repeat: -1, text: chargeTexts[kind] + cmp.Or(f.Contract, f.Pool)}
+		it.amounts[Input] = amount
 		if f.Payable {
-			it.payable = f.Amount
+			it.payable = amount
+		}
+		return it
+	}
+	if !o.Apart || f.Option == 0 {
+		return []*item{line(kind, f.Amount)}
+	}
+	if f.Option == f.Amount {
+		return []*item{line(OptionFee, f.Option)}
+	}
+	return []*item{line(kind, f.Amount-f.Option), line(OptionFee, f.Option)}
+}
+
+// gather adds what goes beyond commitments to the charge of the contract that
+// there is for it, or as one of its own.
+func (t *Truth) gather(list []*item, beyond map[string]*item) ([]*item, error) {
+	for _, id := range slices.Sorted(maps.Keys(beyond)) {
+		it := beyond[id]
+		if err := it.rate(); err != nil {
+			return nil, err
+		}
+		it.amounts, it.tokens = [Meters]money.Amount{Input: it.amount()}, usage.Vector{}
+		if i := slices.IndexFunc(list, func(x *item) bool { return x.kind == Overage && x.contract == id }); i >= 0 {
+			list[i].amounts[Input] += it.amounts[Input]
+			list[i].exact = it.exact
+			continue
 		}
 		list = append(list, it)
 	}

@@ -138,6 +138,10 @@ func (d *draft) focusRow(it *item, m Meter) {
 		category, frequency = "Purchase", "Recurring"
 		d.set("CommitmentDiscountId", it.contract)
 		d.set("ResourceId", cmp.Or(it.contract, it.pool))
+	case OptionFee, Shortfall, Share, Overage, Interest, Discount, Marketplace:
+		category, frequency = "Adjustment", "One-Time"
+		d.set("CommitmentDiscountId", it.contract)
+		d.set("ResourceId", it.contract)
 	case Credit:
 		category, frequency = "Credit", "One-Time"
 		from, until = start.AddDate(0, -1, 0), start

@@ -93,6 +93,9 @@ type State struct {
 	// Turns are the entries by which commitments were used up or opened again,
 	// by account, then in the order of the journal.
 	Turns []Entry
+	// Due are the charges of contracts that are booked, by month, contract and
+	// kind.
+	Due []Due
 }
 
 // Step is one batch with what it changed: a store writes it at once or not at
@@ -149,7 +152,10 @@ type Book struct {
 	writtenOff  map[uint64]bool            // outcomes whose missing line was accepted
 	// writtenOffGroups are groups of attempts whose missing line was accepted,
 	// by their place.
-	writtenOffGroups map[string]bool
+	writtenOffGroups  map[string]bool
+	writtenOffCharges map[missedCharge]bool
+	// due are the charges of contracts that entries made, besides tokens and fees.
+	due map[DueKey]money.Amount
 
 	rates *exchange.Table
 	// turns are those of each interval of a commitment, by the ref of its accounts.
@@ -207,6 +213,7 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 		periods: make(map[periodKey]money.Amount, len(s.Periods)), suspended: make(map[uint64]struct{}, len(s.Suspended)),
 		differences: map[string]Entry{}, closed: map[uint64]*SuspenseClosed{}, writtenOff: map[uint64]bool{}, writtenOffGroups: map[string]bool{},
 		maxSubjects: MaxSubjects, drawn: make(map[SubjectKey]int64, len(s.Drawn)), subjects: make(map[SubjectKey]subjectCount, len(s.Subjects)),
+		writtenOffCharges: map[missedCharge]bool{}, due: make(map[DueKey]money.Amount, len(s.Due)),
 		billedPools: map[poolMonth]money.Amount{}, waived: map[waiver]bool{}, turns: map[string][]Entry{},
 		open: make(map[uint64]OpenIntent, len(s.Open)), terms: map[termsKey]*Terms{},
 		flows: map[flowKey]*postedFlow{}, slots: map[Key]*slot{},
@@ -231,6 +238,9 @@ func Resume(s State, terms func(hash string) (*alliance.Alliance, error)) *Book 
 	}
 	for i := range s.Turns {
 		b.turned(&s.Turns[i])
+	}
+	for _, v := range s.Due {
+		b.due[v.DueKey] = v.Amount
 	}
 	for _, v := range s.Suspended {
 		b.suspended[v] = struct{}{}
@@ -304,6 +314,7 @@ func (b *Book) State() State {
 	for _, ref := range slices.Sorted(maps.Keys(b.turns)) {
 		s.Turns = append(s.Turns, b.turns[ref]...)
 	}
+	s.Due = dueList(b.due)
 	return s
 }
 

@@ -47,7 +47,7 @@ func (im *importer) aggregate(l *invoice.Line, again bool) error {
 		case again, len(billedBefore) > 0 && len(u.held) == 0:
 			return im.differ(DoubleLine, place, u.charged, im.groupEvidence(billedBefore))
 		case len(u.held) > 0 && !im.in.ByGroup:
-			return im.differ(MissingUsage, place, u.charged, evidenceOf(nil))
+			return im.differ(MissingUsage, place, u.charged, im.missingUsage(&u, evidenceOf(nil)))
 		}
 		u.delta = l.Tokens
 		im.uneven = append(im.uneven, &u)
@@ -151,13 +151,13 @@ func (im *importer) unevenAlone(u *uneven) error {
 		// Nothing else can be meant: accepting the line closes the suspense.
 		return im.differ(MissingUsage, place, d, evidenceOf(u.held[0]))
 	case len(u.list) == 0 && len(u.held) > 1:
-		return im.differ(MissingUsage, place, d, evidenceOf(nil))
+		return im.differ(MissingUsage, place, d, im.missingUsage(u, evidenceOf(nil)))
 	case len(u.list) == 0:
 		return im.differ(UnknownAttempt, place, d, evidenceOf(nil))
 	}
 	im.apart += d
 	if len(u.held) > 0 && more {
-		return im.differ(MissingUsage, place, d, im.groupEvidence(u.list))
+		return im.differ(MissingUsage, place, d, im.missingUsage(u, im.groupEvidence(u.list)))
 	}
 	return im.differ(UsageDiffers, place, d, im.groupEvidence(u.list))
 }

@@ -22,8 +22,9 @@ func (im *importer) line(l *invoice.Line) error {
 		return im.differ(Tax, place, *l.Amount, evidenceOf(nil))
 	case invoice.Other:
 		return im.differ(UnknownCharge, place, *l.Amount, evidenceOf(nil))
-	case invoice.Fee:
-		return im.fee(l)
+	}
+	if l.Kind.Contractual() {
+		return im.charge(l, place)
 	}
 	if l.Again {
 		return im.differ(DoubleLine, place, im.charges(l, im.attempts[l.Attempt]), evidenceOf(im.attempts[l.Attempt]))

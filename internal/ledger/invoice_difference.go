@@ -19,7 +19,9 @@ import (
 // evidence is what of the journal a difference is about.
 type evidence struct {
 	contract, terms string
-	asset           Asset // empty: the provider's currency
+	asset           Asset     // empty: the provider's currency
+	credit          AccountID // empty: what is payable, or accrued for a missing line
+	price           string    // which charge of the contract, or which group of attempts
 	first, last     uint64
 	from, until     int64
 }
@@ -49,8 +51,11 @@ func (im *importer) differ(kind, place string, d money.Amount, ev evidence) erro
 	if kind == MissingLine {
 		credit = im.account("accrued")
 	}
+	if ev.credit != "" {
+		credit = ev.credit
+	}
 	k := Key{
-		Kind: Difference, Debit: im.terms.held(NewAccount(string(im.terms.alliance.Operator), contract.Asset, "difference", im.in.Provider, kind), asset),
+		Kind: Difference, Price: ev.price, Debit: im.terms.held(NewAccount(string(im.terms.alliance.Operator), contract.Asset, "difference", im.in.Provider, kind), asset),
 		Credit: im.terms.held(credit, asset), Asset: asset, Contract: ev.contract, Terms: cmp.Or(ev.terms, im.terms.Hash),
 		Period: im.b.bookedIn(im.in.Month), Ref: im.in.InvoiceID() + "." + place,
 	}
@@ -72,7 +77,7 @@ func (p *factPosting) closeDifference(d *DifferenceClosed) error {
 		return nil
 	}
 	kind := DifferenceKind(&e)
-	if _, held := p.b.suspended[e.First]; held && kind == MissingUsage {
+	if _, held := p.b.suspended[e.First]; held && kind == MissingUsage && e.Price == "" {
 		return p.acceptUsage(&back)
 	}
 	t, err := p.b.Terms(e.Terms)
@@ -83,11 +88,17 @@ func (p *factPosting) closeDifference(d *DifferenceClosed) error {
 	// The difference account is cleared against the cost: Debit and Credit of
 	// its own entry are turned.
 	account := NewAccount(string(t.alliance.Operator), contract.Expense, "compute", pool)
-	switch kind {
-	case Tax:
-		account = NewAccount(string(t.alliance.Operator), contract.Expense, "tax", providerOf(&e))
-	case FeeDiffers:
-		account = NewAccount(string(t.alliance.Operator), contract.Expense, "fee", e.Contract)
+	if a := settles(t, &e); a != "" {
+		account = a
+	}
+	switch {
+	case kind == MissingCharge:
+		err = p.billedSince(&e)
+	case kind == MissingUsage && e.Price != "":
+		err = p.releaseHeld(&e)
+	}
+	if err != nil {
+		return err
 	}
 	if err := p.expense(t, &back, account, e.Amount); err != nil {
 		return err
@@ -103,7 +114,8 @@ func (p *factPosting) closeDifference(d *DifferenceClosed) error {
 // a floor: what belongs to another month, to no contract or to no use does not.
 func burns(kind string) bool {
 	switch kind {
-	case LateCredit, Rounding, Tax, FeeDiffers, UnknownCharge, TotalDiffers:
+	case LateCredit, Rounding, Tax, FeeDiffers, UnknownCharge, TotalDiffers,
+		ShortfallDiffers, ShareDiffers, OverageDiffers, InterestDiffers, DiscountDiffers, MarketplaceDiffers, MissingCharge:
 		return false
 	}
 	return true

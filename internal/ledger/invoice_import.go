@@ -17,20 +17,25 @@ import (
 type importer struct {
 	*factPosting
 	provided
-	in      *InvoiceImported
-	terms   *Terms
-	invoice *invoice.Invoice
-	before  map[string]bool // what earlier lines billed, by billedName
-	uneven  []*uneven
-	byGroup bool // what is missing is named by groups of attempts
-	grain   invoice.Grain
-	fees    []expectedFee
-	matched map[Key]*match
-	keys    []Key
-	exact   bool         // lines state amounts
-	claimed money.Amount // by lines of known attempts
-	apart   money.Amount // of it, in differences
-	settled money.Amount // by fees that agree
+	in       *InvoiceImported
+	terms    *Terms
+	invoice  *invoice.Invoice
+	before   map[string]bool // what earlier lines billed, by billedName
+	uneven   []*uneven
+	byGroup  bool // what is missing is named by groups of attempts
+	grain    invoice.Grain
+	expected []charge
+	found    bool // charges are there
+	// usedBefore says that an earlier invoice of the month billed tokens.
+	usedBefore bool
+	// gathered are the lines that are one charge with an earlier one.
+	gathered map[int]bool
+	matched  map[Key]*match
+	keys     []Key
+	exact    bool         // lines state amounts
+	claimed  money.Amount // by lines of known attempts
+	apart    money.Amount // of it, in differences
+	settled  money.Amount // by fees that agree
 }
 
 // match gathers what agrees, per entry.
@@ -68,6 +73,9 @@ func (p *factPosting) importInvoice(v *InvoiceImported) error {
 	if err := im.read(); err != nil {
 		return err
 	}
+	if err := im.apartBeyond(); err != nil {
+		return err
+	}
 	if err := im.match(); err != nil {
 		return err
 	}
@@ -85,10 +93,24 @@ func (im *importer) match() error {
 	if err := im.settleUneven(); err != nil {
 		return err
 	}
-	if im.byGroup {
-		return im.missingGroups()
+	if im.in.Rules >= 1 && im.adds() {
+		return im.missingCharges()
 	}
-	return im.missing()
+	missing := im.missing
+	if im.byGroup {
+		missing = im.missingGroups
+	}
+	if err := missing(); err != nil {
+		return err
+	}
+	return im.missingCharges()
+}
+
+// adds reports whether the invoice bills no tokens and an earlier one of the
+// month did: it adds charges to that, and leaves no attempt out.
+func (im *importer) adds() bool {
+	use := func(l invoice.Line) bool { return l.Kind == invoice.Use }
+	return im.usedBefore && !slices.ContainsFunc(im.invoice.Lines, use)
 }
 
 // billsIn lists the currencies of a provider's contracts, in their order; the
@@ -151,7 +173,7 @@ func ReadInvoice(v *InvoiceImported, document func(hash string) ([]byte, error))
 	if err != nil {
 		return nil, err
 	}
-	o := invoice.Options{Issuer: v.Issuer, Month: v.Month}
+	o := invoice.Options{Issuer: v.Issuer, Month: v.Month, Rules: v.Rules}
 	if v.Detail != "" {
 		if o.Detail, err = document(v.Detail); err != nil {
 			return nil, err
@@ -169,10 +191,14 @@ func billedName(l *invoice.Line) string {
 	switch {
 	case l.Attempt != "":
 		return "a/" + string(l.Attempt)
-	case l.Kind == invoice.Fee:
-		return "f/" + l.Contract + "/" + l.Pool
+	case l.Kind.Contractual():
+		return chargeName(l.Kind, l.Contract, l.Pool)
 	}
 	return groupName(l.Period, l.Tier, l.Model)
+}
+
+func chargeName(k invoice.LineKind, contract, pool string) string {
+	return k.String() + "/" + contract + "/" + pool
 }
 
 func groupName(period, tier, model string) string { return "g/" + period + "/" + tier + "/" + model }
@@ -189,10 +215,11 @@ func (im *importer) earlier() error {
 		}
 		for i := range v.Lines {
 			l := &v.Lines[i]
-			if l.Kind == invoice.Fee && f.Month != im.in.Month {
+			if l.Kind.Contractual() && f.Month != im.in.Month {
 				continue
 			}
-			if l.Kind == invoice.Use || l.Kind == invoice.Fee {
+			im.usedBefore = im.usedBefore || l.Kind == invoice.Use && f.Month == im.in.Month
+			if l.Kind == invoice.Use || l.Kind.Contractual() {
 				im.before[billedName(l)] = true
 			}
 		}

@@ -26,6 +26,7 @@ type billed struct {
 	tokens          usage.Vector // booked; nothing while it is suspense
 	heldTokens      usage.Vector // what its suspense is estimated by
 	past            usage.Vector // of the booked ones, beyond the commitment
+	apart           usage.Vector // those of past that the invoice bills on a line of their own
 	used            usage.Vector // of a commitment per hour: with those that it covers
 	held            bool         // its suspense is open
 	month           bool         // it is of the invoice's month
@@ -62,12 +63,18 @@ func (a *billed) parts(tokens, past usage.Vector) (list []charged) {
 	if r == nil {
 		return nil
 	}
-	list = append(list, charged{r, tokens, r.key.Debit.Ref()})
-	if b := a.flow.beyond; b != nil && !past.IsZero() {
-		for i := range b.rules {
-			if b.rules[i].key.Credit.Kind() == r.key.Credit.Kind() {
-				list = append(list, charged{&b.rules[i], past, b.rules[i].key.Debit.Ref()})
-			}
+	return append([]charged{{r, tokens, r.key.Debit.Ref()}}, a.surcharges(past)...)
+}
+
+// surcharges are what accrues on top for tokens beyond a commitment.
+func (a *billed) surcharges(past usage.Vector) (list []charged) {
+	b := a.flow.beyond
+	if b == nil || past.IsZero() {
+		return nil
+	}
+	for i := range b.rules {
+		if b.rules[i].key.Credit.Kind() == "accrued" {
+			list = append(list, charged{&b.rules[i], past, b.rules[i].key.Debit.Ref()})
 		}
 	}
 	return list
@@ -325,16 +332,26 @@ func (b *Book) bill(t *Terms, provider string, month int32, asset Asset, evidenc
 		v.Name = party.Name
 	}
 	for _, a := range p.order {
-		if a.owed() == nil || !a.month || !a.held && a.tokens.IsZero() {
+		if !a.month || !a.held && a.tokens.IsZero() || a.owed() == nil && len(a.surcharges(a.past)) == 0 {
 			continue
 		}
-		c := invoice.Charge{Attempt: a.attempt, Outcome: a.outcome, At: a.at, Model: a.model(), Tier: a.tier, Tokens: a.tokens, Held: a.held}
+		if a.owed() == nil && month > b.closedMonth {
+			continue // the close decides how much was used beyond what was paid ahead
+		}
+		c := invoice.Charge{Paid: a.owed() == nil, Attempt: a.attempt, Outcome: a.outcome, At: a.at, Model: a.model(), Tier: a.tier, Tokens: a.tokens, Held: a.held}
 		past := a.past
 		if a.held {
 			c.Tokens, past = a.heldTokens, usage.Vector{}
 		}
-		for _, part := range a.parts(c.Tokens, past) {
+		parts := a.parts(c.Tokens, past)
+		if c.Paid {
+			parts = a.surcharges(past)
+		}
+		for _, part := range parts {
 			exact := invoice.Part{Price: part.bucket(), Divisor: part.rule.divisor}
+			if part.rule.key.Kind == Surcharge {
+				exact.Beyond = part.rule.key.Contract
+			}
 			for m, tokens := range invoice.Split(part.tokens) {
 				exact.Exact[m] = part.rule.numerator(tokens)
 			}
@@ -342,9 +359,12 @@ func (b *Book) bill(t *Terms, provider string, month int32, asset Asset, evidenc
 		}
 		v.Charges = append(v.Charges, c)
 	}
-	fees, err := b.expectedFees(t, provider, month, p.asset)
-	for _, f := range fees {
-		v.Fees = append(v.Fees, invoice.FixedFee{Contract: f.contract, Pool: f.pool, Amount: f.amount, Payable: !f.accrued})
+	list, err := b.charges(t, provider, month, p.asset)
+	for _, c := range list {
+		if c.undecided {
+			continue // nobody can bill yet what the close decides
+		}
+		v.Fees = append(v.Fees, invoice.FixedFee{Kind: c.kind, Contract: c.contract, Pool: c.pool, Amount: c.amount, Payable: !c.moves, Option: c.option})
 	}
 	return v, err
 }

@@ -26,11 +26,18 @@ type InvoiceImported struct {
 	// ByGroup names what an invoice of aggregates leaves out by groups of
 	// attempts (period, model and tier); otherwise by attempts.
 	ByGroup bool `json:"by_group,omitempty"`
+	// Rules is the version of the rules that it is read and matched by, at
+	// most invoice.Rules: a later version of the program makes of an old
+	// invoice what its import made of it.
+	Rules int32 `json:"rules,omitempty"`
 }
 
 func (v *InvoiceImported) check() error {
 	if v.Provider == "" || v.Month < 197001 || v.Month%100 < 1 || v.Month%100 > 12 || len(v.Document) != 2*sha256.Size || len(v.Name) > MaxReason || len(v.Issuer) > MaxReason || v.Detail != "" && len(v.Detail) != 2*sha256.Size {
 		return refuse("an invoice has a provider, a month and the hash of its file")
+	}
+	if v.Rules < 0 || v.Rules > invoice.Rules {
+		return refuse("the invoice was matched by the rules %d, this version knows %d", v.Rules, invoice.Rules)
 	}
 	return nil
 }
@@ -78,9 +85,18 @@ const (
 	UsageDiffers   = invoice.UsageDiffers
 	PriceDiffers   = invoice.PriceDiffers
 	FeeDiffers     = invoice.FeeDiffers
-	Tax            = invoice.Tax
-	UnknownCharge  = invoice.UnknownCharge
-	TotalDiffers   = invoice.TotalDiffers
+
+	ShortfallDiffers   = invoice.ShortfallDiffers
+	ShareDiffers       = invoice.ShareDiffers
+	OverageDiffers     = invoice.OverageDiffers
+	InterestDiffers    = invoice.InterestDiffers
+	DiscountDiffers    = invoice.DiscountDiffers
+	MarketplaceDiffers = invoice.MarketplaceDiffers
+	MissingCharge      = invoice.MissingCharge
+
+	Tax           = invoice.Tax
+	UnknownCharge = invoice.UnknownCharge
+	TotalDiffers  = invoice.TotalDiffers
 )
 
 // DifferenceKind returns the kind of a difference from its entry.

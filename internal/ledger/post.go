@@ -93,6 +93,9 @@ func (b *Book) apply(s *Step) {
 	for i := range s.Batch.Entries {
 		b.suspense(&s.Batch.Entries[i])
 		b.turned(&s.Batch.Entries[i])
+		if k, amount, ok := dueOf(&s.Batch.Entries[i]); ok {
+			b.due[k] += amount
+		}
 		b.difference(&s.Batch.Entries[i], s.Fact != nil && s.Fact.DifferenceClosed != nil)
 	}
 	for _, v := range s.Opened {

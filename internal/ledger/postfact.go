@@ -75,12 +75,17 @@ func (b *Book) recall(f *Fact) {
 	case f.InvoiceImported != nil:
 		b.invoices = append(b.invoices, f.InvoiceImported)
 	case f.DifferenceClosed != nil && f.DifferenceClosed.By == Accepted:
-		_, place, _ := strings.Cut(f.DifferenceClosed.ID, ".")
+		id, place, _ := strings.Cut(f.DifferenceClosed.ID, ".")
 		if outcome, err := strconv.ParseUint(strings.TrimPrefix(place, "o"), 10, 64); err == nil && strings.HasPrefix(place, "o") {
 			b.writtenOff[outcome] = true
 		}
 		if _, _, _, ok := invoice.ParsePlace(place); ok {
 			b.writtenOffGroups[place] = true
+		}
+		if v := b.invoiceOf(id); v != nil {
+			if _, _, ok := invoice.ParseChargePlace(place); ok {
+				b.writtenOffCharges[missedCharge{place, v.Month}] = true
+			}
 		}
 	}
 }
@@ -122,6 +127,9 @@ type factPosting struct {
 func (p *factPosting) event() error {
 	switch ev := &p.fact.Event; {
 	case ev.SuspenseClosed != nil:
+		if err := p.mayCloseAlone(ev.SuspenseClosed); err != nil {
+			return err
+		}
 		return p.closeSuspense(ev.SuspenseClosed)
 	case ev.InvoiceImported != nil:
 		if t, err := p.headTerms(); err == nil && ev.InvoiceImported.Provider == string(t.alliance.Operator) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 
@@ -105,6 +106,9 @@ func (s *Store) State(ctx context.Context) (st ledger.State, err error) {
 		if st.Turns, err = s.turns(ctx, tx, st.Balances); err != nil {
 			return err
 		}
+		if st.Due, err = s.due(ctx, tx); err != nil {
+			return err
+		}
 		if st.Carries, err = s.carries(ctx, tx); err != nil {
 			return err
 		}
@@ -130,6 +134,23 @@ func (s *Store) turns(ctx context.Context, tx *sql.Tx, balances []ledger.Balance
 		}
 	}
 	return list, nil
+}
+
+// due returns the charges of contracts that are booked.
+func (s *Store) due(ctx context.Context, tx *sql.Tx) ([]ledger.Due, error) {
+	var entries []ledger.Entry
+	for _, kind := range ledger.DueKinds() {
+		sel := selected(settle.Query{Kind: kind})
+		sel.limit = math.MaxInt
+		list, err := s.find(ctx, tx, sel)
+		if err != nil {
+			return nil, err
+		}
+		for i := range list {
+			entries = append(entries, list[i].Entry)
+		}
+	}
+	return ledger.DueOf(entries), nil
 }
 
 // Balances returns all accounts by path.
