@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,9 +13,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/alliance/file"
@@ -26,20 +29,19 @@ import (
 	"github.com/accordo-ai/accordo/internal/route"
 )
 
-// outside runs what needs no target.
-func (b *bench) outside(ctx context.Context) error {
-	for _, x := range []struct {
-		name string
-		run  func(context.Context) error
-	}{{workDecide, b.decide}, {workGrowth, b.growth}, {workLoading, b.loading}} {
-		if !wants(b.works, x.name) || !wants(b.options.targets, "accordo") {
-			continue
-		}
-		if err := x.run(ctx); err != nil {
-			return fmt.Errorf("%s: %w", x.name, err)
+// outside are the steps that need no target.
+func (b *bench) outside() (steps []step) {
+	add := func(work, name string, guess time.Duration, run func(context.Context) error) {
+		if wants(b.works, work) && wants(b.options.targets, "accordo") && notFound(b.accordo) == "" {
+			steps = append(steps, step{name: name, guess: guess, accordo: true, run: run})
 		}
 	}
-	return nil
+	add(workDecide, workDecide, time.Duration(b.rounds)*3*b.length, b.decide)
+	for _, c := range curves() {
+		add(workGrowth, "curve of "+c.name, time.Duration(b.rounds)*b.length+5*time.Second, func(ctx context.Context) error { return b.growth(ctx, &c) })
+	}
+	add(workLoading, workLoading, 6*time.Second, b.loading)
+	return steps
 }
 
 var decideLine = regexp.MustCompile(`BenchmarkDecide/pools=60\S*\s.*?([0-9.]+) p50_ns`)
@@ -72,49 +74,60 @@ func (b *bench) decide(ctx context.Context) error {
 // sizes are the terms of one point of a curve.
 type sizes struct{ keys, rights, ineligible, variants int }
 
+// curve is how terms grow.
+type curve struct {
+	name string
+	at   []int
+	of   func(n int) sizes
+}
+
+func curves() []curve {
+	return []curve{
+		{"keys", []int{1_000, 10_000, 100_000, 1_000_000}, func(n int) sizes { return sizes{keys: n} }},
+		{"rights", []int{1, 10, 100, 1_000, 10_000}, func(n int) sizes { return sizes{rights: n} }},
+		{"ineligible", []int{0, 10, 100, 1_000, 5_000}, func(n int) sizes { return sizes{ineligible: n} }},
+		{"variants", []int{0, 10, 100, 1_000, 5_000}, func(n int) sizes { return sizes{variants: n} }},
+	}
+}
+
+// metric names the figure of one point.
+func (c *curve) metric(n int) string { return fmt.Sprintf("%s_%d_us", c.name, n) }
+
+// quickSize bounds the points of a quick run.
+const quickSize = 100_000
+
 // growth measures one request inside the gateway, without sockets and
 // journal, under terms of growing size: what is left is what could grow.
-func (b *bench) growth(ctx context.Context) error {
-	curves := []struct {
-		name string
-		at   []int
-		of   func(n int) sizes
-	}{
-		{"keys", []int{1_000, 100_000, 1_000_000}, func(n int) sizes { return sizes{keys: n} }},
-		{"rights", []int{1, 100, 10_000}, func(n int) sizes { return sizes{rights: n} }},
-		{"ineligible", []int{0, 100, 5_000}, func(n int) sizes { return sizes{ineligible: n} }},
-		{"variants", []int{0, 100, 5_000}, func(n int) sizes { return sizes{variants: n} }},
+func (b *bench) growth(ctx context.Context, c *curve) error {
+	at := c.at
+	if b.quick {
+		at = slices.DeleteFunc(slices.Clone(at), func(n int) bool { return n > quickSize })
 	}
-	for _, c := range curves {
-		if b.quick {
-			c.at = c.at[:2]
+	handlers := make([]http.Handler, len(at))
+	for i, n := range at {
+		g, err := emptyGateway(c.of(n))
+		if err != nil {
+			return fmt.Errorf("%d: %w", n, err)
 		}
-		handlers := make([]http.Handler, len(c.at))
-		for i, n := range c.at {
-			g, err := emptyGateway(c.of(n))
+		handlers[i] = g
+	}
+	for range b.rounds {
+		var first, last float64
+		for i, n := range at {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			us, err := perCall(handlers[i], b.length/5, c.name == "keys", n)
 			if err != nil {
-				return fmt.Errorf("%s %d: %w", c.name, n, err)
+				return err
 			}
-			handlers[i] = g
+			b.rows.add(workGrowth, "accordo", c.metric(n), us)
+			if last = us; i == 0 {
+				first = us
+			}
 		}
-		for range b.rounds {
-			var first, last float64
-			for i, n := range c.at {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				us, err := perCall(handlers[i], b.length/10, c.name == "keys", n)
-				if err != nil {
-					return err
-				}
-				b.rows.add(workGrowth, "accordo", fmt.Sprintf("%s_%d_us", c.name, n), us)
-				if last = us; i == 0 {
-					first = us
-				}
-			}
-			if !b.quick {
-				b.rows.add(workGrowth, "accordo", c.name+"_ratio", last/first)
-			}
+		if !b.quick {
+			b.rows.add(workGrowth, "accordo", c.name+"_ratio", last/first)
 		}
 	}
 	return nil
@@ -199,14 +212,18 @@ func (s *sink) WriteHeader(status int) { s.status = status }
 // active is how many keys have traffic, whatever the number of keys.
 const active = 1000
 
-// perCall is the median time of one request in microseconds, over keys that
-// are spread widely when they are many.
+// perCall is the median processor time of one request in microseconds, over
+// keys that are spread widely when they are many. It is the time of the thread
+// that serves, so that other programs do not count.
 func perCall(h http.Handler, length time.Duration, spread bool, n int) (float64, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	body := `{"model":"` + modelPlain + `","max_tokens":300,"messages":[{"role":"user","content":"` + strings.Repeat("lorem ip", 128) + `"}]}`
 	var times []float64
-	for end, i := time.Now().Add(length), 0; time.Now().Before(end); {
+	warm := time.Now().Add(length / 4)
+	for end, i := warm.Add(length), 0; time.Now().Before(end) || len(times) < leastBatches; {
 		const batch = 20
-		begin := time.Now()
+		cold, begin := time.Now().Before(warm), threadTime()
 		for range batch {
 			i++
 			k := 0
@@ -223,12 +240,26 @@ func perCall(h http.Handler, length time.Duration, spread bool, n int) (float64,
 				return 0, fmt.Errorf("status %d", s.status)
 			}
 		}
-		times = append(times, float64(time.Since(begin).Nanoseconds())/batch/1000)
-	}
-	if len(times) == 0 {
-		return 0, errors.New("too short")
+		if !cold {
+			times = append(times, float64((threadTime()-begin).Nanoseconds())/batch/1000)
+		}
 	}
 	return median(times), nil
+}
+
+// leastBatches is from how many batches a median is taken, however long that
+// takes.
+const leastBatches = 20
+
+// threadClock is CLOCK_THREAD_CPUTIME_ID of Linux.
+const threadClock = 3
+
+// threadTime is the processor time of the calling thread. (What getrusage says
+// is counted in ticks on many kernels.)
+func threadTime() time.Duration {
+	var t syscall.Timespec
+	_, _, _ = syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, threadClock, uintptr(unsafe.Pointer(&t)), 0)
+	return time.Duration(t.Nano())
 }
 
 // loading is how long `accordo check` takes on large files.

@@ -149,7 +149,7 @@ func (c *client) check(h *head) error {
 		if c.j.model == modelIdle {
 			want = 1
 		}
-		if n := bytes.Count(c.body, []byte(`"`+mark+`"`)); n != want || !bytes.HasSuffix(bytes.TrimSpace(c.body), []byte("data: [DONE]")) {
+		if n := bytes.Count(c.body, []byte(`"`+mark)); n != want || !bytes.Contains(c.body, []byte(`"`+chunkText(want-1)+`"`)) || !bytes.HasSuffix(bytes.TrimSpace(c.body), []byte("data: [DONE]")) {
 			return fmt.Errorf("%d chunks: %w", n, errWrong)
 		}
 	}

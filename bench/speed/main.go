@@ -27,6 +27,7 @@ type options struct {
 	rounds  int
 	length  time.Duration // of the load in one cell
 	quick   bool
+	quiet   time.Duration   // without CPU time, after which a target is at rest
 	works   map[string]bool // empty: all
 	targets map[string]bool // empty: all that are installed
 	accordo string          // the binary
@@ -35,11 +36,13 @@ type options struct {
 	json    string
 	profile string // a work to profile accordo under, instead of measuring
 	streams int
+	limit   time.Duration // of everything: no step begins after it
 }
 
 const (
 	maxRounds = 50
 	maxLength = 30 * time.Second
+	maxLimit  = 3 * time.Hour
 )
 
 func main() {
@@ -68,7 +71,7 @@ func parse(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("speed", flag.ContinueOnError)
 	f.IntVar(&o.rounds, "rounds", 5, "interleaved rounds, at most 50")
-	f.DurationVar(&o.length, "length", 3*time.Second, "load of one cell, at most 30s")
+	f.DurationVar(&o.length, "length", 2*time.Second, "load of one cell, at most 30s")
 	f.BoolVar(&o.quick, "quick", false, "one short round, to see that everything works")
 	works := f.String("works", "", "only these, with commas: "+strings.Join(workNames(), ","))
 	targets := f.String("targets", "", "only these, with commas: direct,relay,reverseproxy,nginx,litellm,portkey,accordo")
@@ -78,17 +81,19 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.json, "json", "build/bench.json", "where the rows go")
 	f.StringVar(&o.profile, "profile", "", "write build/WORK.pprof of the gateway under this work, and stop")
 	f.IntVar(&o.streams, "streams", 10_000, "open idle streams, at most as many as the limit on files allows")
+	f.DurationVar(&o.limit, "limit", 45*time.Minute, "no step begins after this time, at most 3h")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("%q is not a flag", f.Arg(0))
 	}
-	if o.rounds < 1 || o.rounds > maxRounds || o.length <= 0 || o.length > maxLength || o.streams < 1 || o.streams > 10_000 {
-		return o, errors.New("-rounds is 1 to 50, -length up to 30s, -streams 1 to 10000")
+	if o.rounds < 1 || o.rounds > maxRounds || o.length <= 0 || o.length > maxLength || o.streams < 1 || o.streams > 10_000 || o.limit <= 0 || o.limit > maxLimit {
+		return o, errors.New("-rounds is 1 to 50, -length up to 30s, -streams 1 to 10000, -limit up to 3h")
 	}
+	o.quiet = quietTime
 	if o.quick {
-		o.rounds, o.length, o.streams = 1, 300*time.Millisecond, min(o.streams, 500)
+		o.rounds, o.length, o.streams, o.quiet = 1, 300*time.Millisecond, min(o.streams, 500), quickQuiet
 	}
 	o.works, o.targets = set(*works), set(*targets)
 	return o, nil

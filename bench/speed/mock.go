@@ -29,7 +29,7 @@ const (
 	streamChunks = 128
 	maxKept      = 1 << 20          // of a body's buffer
 	idleTime     = 25 * time.Second // below the gateway's limit between tokens
-	mark         = "word "          // the content of each chunk
+	mark         = "word "          // how the content of each chunk begins
 	endOfPrompt  = "end-of-prompt"
 )
 
@@ -41,21 +41,27 @@ var plainContent = strings.Repeat("lorem ipsum ", 68)
 // mock answers like a provider at the least cost: everything is prepared.
 type mock struct {
 	plain, start, tail []byte
-	chunk              []byte
+	chunks             [streamChunks][]byte // all different: some gateways end a stream that repeats itself
 }
 
 func newMock() *mock {
 	body := `{"id":"chatcmpl-1","object":"chat.completion","created":1790000000,"model":"bench","choices":[{"index":0,"message":{"role":"assistant","content":"` + plainContent + `"},"finish_reason":"stop"}],"usage":{"prompt_tokens":250,"completion_tokens":200,"total_tokens":450}}`
 	const common = `{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1790000000,"model":"bench","choices":`
 	event := func(s string) string { s = "data: " + s + "\n\n"; return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) }
-	return &mock{
+	m := &mock{
 		plain: fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body),
 		start: []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"),
-		chunk: []byte(event(common + `[{"index":0,"delta":{"content":"` + mark + `"},"finish_reason":null}]}`)),
 		tail: []byte(event(common+`[{"index":0,"delta":{},"finish_reason":"stop"}]}`) +
 			event(common+`[],"usage":{"prompt_tokens":250,"completion_tokens":128,"total_tokens":378}}`) + event("[DONE]") + "0\r\n\r\n"),
 	}
+	for i := range m.chunks {
+		m.chunks[i] = []byte(event(common + `[{"index":0,"delta":{"content":"` + chunkText(i) + `"},"finish_reason":null}]}`))
+	}
+	return m
 }
+
+// chunkText is the content of chunk i.
+func chunkText(i int) string { return fmt.Sprintf("%s%03d ", mark, i) }
 
 // runMock is the role "upstream": ADDRESS plain, TLS-ADDRESS with TLS 1.3.
 func runMock(args []string) error {
@@ -142,11 +148,11 @@ func (m *mock) stream(conn net.Conn, name string) error {
 	if _, err := conn.Write(m.start); err != nil {
 		return err
 	}
-	for i := range streamChunks {
+	for i := range m.chunks {
 		if name == modelGaps && i > 0 {
 			time.Sleep(gap)
 		}
-		if _, err := conn.Write(m.chunk); err != nil {
+		if _, err := conn.Write(m.chunks[i]); err != nil {
 			return err
 		}
 		if name == modelIdle {

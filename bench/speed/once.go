@@ -9,51 +9,37 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/accordo-ai/accordo/internal/datadir"
-	"github.com/accordo-ai/accordo/internal/journal"
-	"github.com/accordo-ai/accordo/internal/record"
 )
 
-// once runs what is measured in every round besides the loads.
-func (b *bench) once(ctx context.Context, targets []target) error {
-	for _, t := range targets {
-		if t.start == nil || t.name == "litellm" || t.name == "portkey" || !wants(b.works, workIdle) {
-			continue
-		}
-		if err := b.idle(ctx, t); err != nil {
-			return fmt.Errorf("idle streams on %s: %w", t.name, err)
+// once are the steps of a round besides the loads.
+func (b *bench) once(round int, targets []target) (steps []step) {
+	add := func(work, name string, guess time.Duration, t target, run func(context.Context, target) error) {
+		if wants(b.works, work) {
+			steps = append(steps, step{name, round + 1, guess, t.name == "accordo", func(ctx context.Context) error { return run(ctx, t) }})
 		}
 	}
 	for _, t := range targets {
-		if t.start == nil || t.name == "litellm" || t.name == "portkey" || !wants(b.works, workOver) {
-			continue
-		}
-		if err := b.over(ctx, t); err != nil {
-			return fmt.Errorf("three times the peak on %s: %w", t.name, err)
+		if t.start != nil && !t.foreign {
+			add(workIdle, "idle streams on "+t.name, 8*time.Second, t, b.idle)
 		}
 	}
-	i := slices.IndexFunc(targets, func(t target) bool { return t.name == "accordo" })
-	if i < 0 {
-		return nil
-	}
-	for _, x := range []struct {
-		name string
-		run  func(context.Context, target) error
-	}{{workStart, b.startToAnswer}, {workKill, b.kill}, {workDisk, b.disk}} {
-		if !wants(b.works, x.name) {
-			continue
-		}
-		if err := x.run(ctx, targets[i]); err != nil {
-			return fmt.Errorf("%s: %w", x.name, err)
+	for _, t := range targets {
+		if t.start != nil && !t.foreign && t.name != "nginx" {
+			add(workOver, "3 x the peak on "+t.name, 6*b.length, t, b.over)
 		}
 	}
-	return nil
+	for _, t := range targets {
+		if t.name == "accordo" {
+			add(workStart, workStart, time.Second, t, b.startToAnswer)
+			add(workKill, workKill, b.length+4*time.Second, t, b.kill)
+			add(workDisk, workDisk, 2*b.length+6*time.Second, t, b.disk)
+		}
+	}
+	return steps
 }
 
 // openers is how many streams are opened at the same time.
@@ -71,7 +57,7 @@ func (b *bench) idle(ctx context.Context, t target) error {
 		return err
 	}
 	defer r.end()
-	if _, err := r.settle(ctx); err != nil {
+	if _, err := r.settle(ctx, b.quiet); err != nil {
 		return err
 	}
 	before := r.memory("VmRSS")
@@ -182,78 +168,6 @@ func (b *bench) startToAnswer(ctx context.Context, t target) error {
 	}
 	b.rows.add(workStart, t.name, "ms", ms(time.Since(begin)))
 	return nil
-}
-
-// kill ends the program under load with SIGKILL, and looks in its journal for
-// every request whose complete answer a client had checked.
-func (b *bench) kill(ctx context.Context, t target) error {
-	r, err := b.run(ctx, t, false)
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(r.dir)
-	var mu sync.Mutex
-	seen := map[string]bool{}
-	j := job{address: r.address, headers: r.headers, model: modelPlain, prompt: kilobyte, conns: 64, completed: func(id string) {
-		mu.Lock()
-		seen[id] = true
-		mu.Unlock()
-	}}
-	loading, stop := context.WithCancel(ctx)
-	finished := make(chan struct{})
-	go func() {
-		defer close(finished)
-		load(loading, &j, b.length+time.Second, 1)
-	}()
-	time.Sleep(b.length)
-	r.process.kill()
-	stop()
-	<-finished
-	served, err := servedRequests(filepath.Join(r.dir, "data"))
-	if err != nil {
-		return err
-	}
-	lost, twice := 0, 0
-	for id := range seen {
-		if served[id] == 0 {
-			lost++
-		}
-	}
-	for _, n := range served {
-		if n > 1 {
-			twice++
-		}
-	}
-	b.rows.add(workKill, t.name, "completed", float64(len(seen)))
-	b.rows.add(workKill, t.name, "lost", float64(lost))
-	b.rows.add(workKill, t.name, "twice", float64(twice))
-	return nil
-}
-
-// servedRequests counts the served outcomes of every request in a journal.
-func servedRequests(data string) (map[string]int, error) {
-	d, err := datadir.Open(data)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	j, _, err := journal.Open(d.Journal(), journal.Options{Node: d.Node()})
-	if err != nil {
-		return nil, err
-	}
-	defer j.Close()
-	names, served := map[uint64]string{}, map[string]int{}
-	for r, err := range j.Read(1) {
-		switch {
-		case err != nil:
-			return nil, err
-		case r.Kind == record.KindIntent:
-			names[r.Sequence] = r.Intent.Request
-		case r.Kind == record.KindOutcome && r.Outcome.Status == record.Served:
-			served[names[r.Outcome.Intent]]++
-		}
-	}
-	return served, nil
 }
 
 // disk compares the durability that survives a loss of power with the default.

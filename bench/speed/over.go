@@ -31,12 +31,12 @@ func (b *bench) over(ctx context.Context, t target) error {
 		return fmt.Errorf("no answer is right: %v", warm.errors)
 	}
 	measured := func(first int64) (*cell, error) {
-		if _, err := r.settle(ctx); err != nil {
+		if _, err := r.settle(ctx, b.quiet); err != nil {
 			return nil, err
 		}
 		before := r.cpu()
 		c := &cell{outcome: load(ctx, &j, b.length, first)}
-		_, err := r.settle(ctx)
+		_, err := r.settle(ctx, b.quiet)
 		c.cpu = r.cpu() - before
 		return c, err
 	}

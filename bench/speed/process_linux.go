@@ -28,7 +28,7 @@ type process struct {
 const tick = 10 * time.Millisecond
 
 const (
-	startTime = 30 * time.Second
+	startTime = 2 * time.Minute // the slowest here imports for half a minute
 	stopTime  = 10 * time.Second
 )
 
@@ -138,13 +138,20 @@ func (p *process) forgetPeak() {
 	}
 }
 
-// settle waits until the child burns nothing more, and returns what it burnt
-// meanwhile.
-func (p *process) settle(ctx context.Context) (burnt time.Duration, err error) {
-	const quiet, most = 400 * time.Millisecond, 20 * time.Second
+// How long a child must burn nothing to be at rest, and how long that is waited
+// for.
+const (
+	quietTime  = 400 * time.Millisecond
+	quickQuiet = 120 * time.Millisecond // of a quick run
+	settleTime = 20 * time.Second
+)
+
+// settle waits until the child burns nothing more for a time, and returns what
+// it burnt meanwhile.
+func (p *process) settle(ctx context.Context, quiet time.Duration) (burnt time.Duration, err error) {
 	begin := p.cpu()
 	last, since := begin, time.Now()
-	for start := time.Now(); time.Since(start) < most; time.Sleep(20 * time.Millisecond) {
+	for start := time.Now(); time.Since(start) < settleTime; time.Sleep(20 * time.Millisecond) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -20,7 +21,11 @@ type table struct {
 
 type rowKey struct{ work, target, metric string }
 
+// add keeps a value; a ratio to nothing is none.
 func (t *table) add(work, target, metric string, v float64) {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return
+	}
 	if t.values == nil {
 		t.values = map[rowKey][]float64{}
 	}
@@ -105,6 +110,8 @@ var goals = []goal{
 	{"start to first answer in ms", workStart, "ms", "", 0, false, 200, 80},
 	{"completed requests without a record after SIGKILL", workKill, "lost", "", 0, false, 0, 0},
 	{"requests with two records after SIGKILL", workKill, "twice", "", 0, false, 0, 0},
+	{"served requests that are not in the books after a restart", workKill, "not_in_books", "", 0, false, 0, 0},
+	{"served at three times the peak, of the peak", workOver, "goodput_share", "", 0, true, 0.9, 1},
 	{"durability=disk requests a second, of the default's", workDisk, "rps_ratio", "", 0, true, 0.5, 0.8},
 	{"durability=disk added p99 in fsync times (p99)", workDisk, "added_p99_fsyncs", "", 0, false, 2, 1},
 	{"cost with 1,000,000 keys, of 1,000's", workGrowth, "keys_ratio", "", 0, false, 1.1, 1.05},
@@ -122,13 +129,23 @@ func (g *goal) figures(t *table) []float64 {
 	var v []float64
 	for i := range min(len(ours), len(base)) {
 		if g.how == '/' {
-			v = append(v, ours[i]/base[i])
+			if base[i] != 0 {
+				v = append(v, ours[i]/base[i])
+			}
 		} else {
 			v = append(v, ours[i]-base[i])
 		}
 	}
 	return v
 }
+
+// What became of a goal.
+const (
+	stretchReached = "stretch"
+	mustReached    = "must"
+	missed         = "MISSED"
+	notMeasured    = "not measured"
+)
 
 func (g *goal) verdict(v float64) string {
 	meets := func(limit float64) bool {
@@ -139,11 +156,11 @@ func (g *goal) verdict(v float64) string {
 	}
 	switch {
 	case meets(g.stretch):
-		return "stretch"
+		return stretchReached
 	case meets(g.must):
-		return "must"
+		return mustReached
 	}
-	return "MISSED"
+	return missed
 }
 
 // print prints the figures of all targets and then the goals.
@@ -154,19 +171,59 @@ func (t *table) print(out io.Writer) {
 		v := t.values[k]
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", k.work, k.target, k.metric, figure(median(v)), figure(slices.Min(v)), figure(slices.Max(v)))
 	}
+	_ = w.Flush()
+	t.printCurves(out)
+	t.printGoals(out)
+}
+
+// printGoals prints a line for each goal that was measured, and how many were
+// reached.
+func (t *table) printGoals(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\ngoal\taccordo\tbaseline\tfigure\tmin\tmax\tmust\tstretch\t")
+	reached := map[string]int{}
 	for i := range goals {
 		g := &goals[i]
 		v := g.figures(t)
 		if len(v) == 0 {
+			reached[notMeasured]++
 			continue
 		}
 		base := "-"
 		if g.how != 0 {
 			base = figure(median(t.values[rowKey{g.work, g.against, g.metric}]))
 		}
+		verdict := g.verdict(median(v))
+		reached[verdict]++
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.text, figure(median(t.values[rowKey{g.work, "accordo", g.metric}])), base,
-			figure(median(v)), figure(slices.Min(v)), figure(slices.Max(v)), figure(g.must), figure(g.stretch), g.verdict(median(v)))
+			figure(median(v)), figure(slices.Min(v)), figure(slices.Max(v)), figure(g.must), figure(g.stretch), verdict)
+	}
+	_ = w.Flush()
+	fmt.Fprintf(out, "\nof %d goals: stretch %d, must %d, missed %d, not measured %d\n", len(goals), reached[stretchReached], reached[mustReached], reached[missed], reached[notMeasured])
+}
+
+// barWidth is the length of the longest bar of a curve.
+const barWidth = 40
+
+// printCurves draws what a request costs against the size of the terms.
+func (t *table) printCurves(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, c := range curves() {
+		most := 0.0
+		for _, n := range c.at {
+			if v := t.values[rowKey{workGrowth, "accordo", c.metric(n)}]; len(v) > 0 {
+				most = max(most, median(v))
+			}
+		}
+		if most == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s\tus of CPU per request\t\n", c.name)
+		for _, n := range c.at {
+			if v := t.values[rowKey{workGrowth, "accordo", c.metric(n)}]; len(v) > 0 {
+				fmt.Fprintf(w, "%d\t%s\t%s\n", n, figure(median(v)), strings.Repeat("#", int(barWidth*median(v)/most+0.5)))
+			}
+		}
 	}
 	_ = w.Flush()
 }

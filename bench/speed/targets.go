@@ -51,6 +51,9 @@ type target struct {
 	// start runs it on an address towards the upstream, with TLS or without,
 	// in a directory of its own.
 	start func(b *bench, address, upstream, dir string) (*process, error)
+	// foreign is a gateway of others, which starts slowly and serves the main
+	// works only.
+	foreign bool
 	// missing says why it is not measured.
 	missing string
 }
@@ -67,8 +70,8 @@ func (b *bench) targets() []target {
 		{name: "relay", start: own("relay")},
 		{name: "reverseproxy", start: own("reverseproxy")},
 		{name: "nginx", start: startNginx, missing: notFound(b.nginx)},
-		{name: "litellm", start: startLiteLLM, headers: "Authorization: Bearer sk-bench\r\n", missing: notFound("litellm")},
-		{name: "portkey", start: startPortkey, missing: portkeyMissing(), headers: "Authorization: Bearer none\r\nX-Portkey-Provider: openai\r\nX-Portkey-Custom-Host: http://" + b.plain + "/v1\r\n"},
+		{name: "litellm", foreign: true, start: startLiteLLM, headers: "Authorization: Bearer sk-bench\r\n", missing: notFound("litellm")},
+		{name: "portkey", foreign: true, start: startPortkey, missing: portkeyMissing(), headers: "Authorization: Bearer none\r\nX-Portkey-Provider: openai\r\nX-Portkey-Custom-Host: http://" + b.plain + "/v1\r\n"},
 		{name: "accordo", start: startAccordo, headers: "Authorization: Bearer " + benchKey + "\r\n", missing: notFound(b.accordo)},
 	}
 	var chosen []target
@@ -227,7 +230,8 @@ func startLiteLLM(_ *bench, address, upstream, dir string) (*process, error) {
 		return nil, err
 	}
 	host, port, _ := net.SplitHostPort(address)
-	return spawn([]string{"LITELLM_TELEMETRY=False"}, "litellm", "--config", file, "--host", host, "--port", port, "--telemetry", "False")
+	// Its list of prices comes with it: it is not to be fetched.
+	return spawn([]string{"LITELLM_TELEMETRY=False", "LITELLM_LOCAL_MODEL_COST_MAP=True"}, "litellm", "--config", file, "--host", host, "--port", port, "--telemetry", "False")
 }
 
 // portkeyScript is the file that starts Portkey's gateway.

@@ -57,9 +57,9 @@ func TestMock_AnswersWhatTheClientChecks(t *testing.T) {
 		c := j.client()
 		text := m.plain
 		if j.streams() {
-			text = append(append(append([]byte{}, m.start...), bytes.Repeat(m.chunk, streamChunks)...), m.tail...)
+			text = append(append(append([]byte{}, m.start...), bytes.Join(m.chunks[:], nil)...), m.tail...)
 		}
-		for name, sent := range map[string][]byte{"whole": text, "changed": bytes.Replace(text, []byte("lorem"), []byte("LOREM"), 1), "short": bytes.Replace(text, m.chunk, nil, 1)} {
+		for name, sent := range map[string][]byte{"whole": text, "changed": bytes.Replace(text, []byte("lorem"), []byte("LOREM"), 1), "short": bytes.Replace(text, m.chunks[0], nil, 1)} {
 			br := bufio.NewReader(bytes.NewReader(sent))
 			_, h, err := readHead(br, nil)
 			if err != nil {

@@ -99,48 +99,6 @@ func (c *cell) common(t *table, w, target string) {
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 func mb(n int64) float64         { return float64(n) / (1 << 20) }
 
-// run measures everything that was asked for, in interleaved rounds.
-func run(ctx context.Context, o options) error {
-	b, err := o.open(ctx)
-	if b != nil {
-		defer b.close()
-	}
-	if err != nil {
-		return err
-	}
-	if o.profile != "" {
-		return b.profiled(ctx)
-	}
-	targets := b.targets()
-	begin := time.Now()
-	for round := range o.rounds {
-		for _, w := range works() {
-			if !wants(o.works, w.name) {
-				continue
-			}
-			for i := range targets {
-				// Each round starts with another target: none is always first.
-				t := targets[(i+round)%len(targets)]
-				if w.secure && (t.name == "direct" || t.name == "portkey" || t.name == "litellm") {
-					continue
-				}
-				if err := b.measure(ctx, &w, t); err != nil {
-					return fmt.Errorf("%s on %s: %w", w.name, t.name, err)
-				}
-			}
-		}
-		if err := b.once(ctx, targets); err != nil {
-			return err
-		}
-		fmt.Fprintf(os.Stderr, "round %d of %d done after %s\n", round+1, o.rounds, time.Since(begin).Round(time.Second))
-	}
-	if err := b.outside(ctx); err != nil {
-		return err
-	}
-	b.rows.print(os.Stdout)
-	return b.rows.write(o.json)
-}
-
 // measure runs one cell on a fresh target.
 func (b *bench) measure(ctx context.Context, w *work, t target) error {
 	r, err := b.run(ctx, t, w.secure)
@@ -163,7 +121,7 @@ func (b *bench) cell(ctx context.Context, r *running, j job) (*cell, error) {
 	if warm.done == 0 {
 		return nil, fmt.Errorf("no answer is right: %v", warm.errors)
 	}
-	if _, err := r.settle(ctx); err != nil {
+	if _, err := r.settle(ctx, b.quiet); err != nil {
 		return nil, err
 	}
 	c := &cell{idle: r.memory("VmRSS")}
@@ -175,7 +133,7 @@ func (b *bench) cell(ctx context.Context, r *running, j job) (*cell, error) {
 	}
 	c.peak = r.memory("VmHWM")
 	var err error
-	if c.burnt, err = r.settle(ctx); err != nil {
+	if c.burnt, err = r.settle(ctx, b.quiet); err != nil {
 		return nil, err
 	}
 	c.cpu = r.cpu() - before
