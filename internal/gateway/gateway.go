@@ -83,6 +83,7 @@ type Gateway struct {
 	// requestLog keeps requests of tenants that asked for it; or nil.
 	requestLog RequestLog
 	late       late
+	listed     listed
 
 	// routing guards router and the swap of state, so that a decision and
 	// the terms it was made under belong together. quotaMu guards quota. The

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/dialect/openai"
@@ -16,8 +18,7 @@ import (
 func (c *call) serveModels(id string) {
 	defer c.close()
 	c.Asked, c.row.Asked = id, id
-	seen := map[alliance.ModelID]bool{}
-	entries := c.visible(seen)
+	entries := c.visible()
 	var body []byte
 	if id == "" {
 		body = append(body, `{"object":"list","data":[`...)
@@ -60,13 +61,12 @@ func (e entry) append(dst []byte) []byte {
 }
 
 // visible are the models, families and variants that the key's plan offers
-// and that some pool may serve to it; chat models come first. seen caches
-// which models have a pool.
-func (c *call) visible(seen map[alliance.ModelID]bool) []entry {
+// and that some pool may serve to it; chat models come first.
+func (c *call) visible() []entry {
 	a := c.st.a
 	var list []entry
 	add := func(id alliance.ModelID, m *alliance.Model, v *alliance.Variant, created int64) {
-		if c.servable(seen, m, v) {
+		if c.servable(m, v) {
 			list = append(list, entry{string(id), string(m.Owner), max(created, 0), m.Kind == "embedding"})
 		}
 	}
@@ -112,18 +112,60 @@ func order(e entry) string {
 
 // servable reports whether some pool may serve the model to this key now,
 // whatever its load.
-func (c *call) servable(seen map[alliance.ModelID]bool, m *alliance.Model, v *alliance.Variant) bool {
-	name := m.ID
-	q := route.Request{Model: m.ID, Plan: c.key.plan.ID, Channel: c.key.Channel, Territory: c.Territory, Kind: m.Kind}
+func (c *call) servable(m *alliance.Model, v *alliance.Variant) bool {
+	q := route.Request{Model: m.ID, Plan: c.Plan.ID, Channel: c.Key.Channel, Territory: c.Territory, Kind: m.Kind}
 	if v != nil {
-		name, q.Variant = v.ID, v.ID
+		q.Variant = v.ID
 	}
-	if ok, known := seen[name]; known {
-		return ok
+	return c.g.listed.servable(c.At, c.st, &q, func() bool {
+		c.g.routing.Lock()
+		defer c.g.routing.Unlock()
+		return len(c.g.router.Explain(c.At, c.At, &q).Candidates) > 0
+	})
+}
+
+// The bounds of what is remembered for lists of models.
+const (
+	// ListedFor is how long an answer may be behind a right, a price or a
+	// contract that begins or ends. Newer terms are heeded at once.
+	ListedFor = 5 * time.Second
+	// MaxListed answers are remembered.
+	MaxListed = 4096
+)
+
+// listed remembers which models have a pool for whom, so that however many
+// lists are asked for, routing is disturbed once in ListedFor for each model.
+type listed struct {
+	mu    sync.Mutex
+	terms *compiled
+	known map[listedKey]listedAnswer
+}
+
+type listedKey struct {
+	model, variant alliance.ModelID
+	plan           alliance.PlanID
+	channel        alliance.ChannelID
+	territory      alliance.Territory
+}
+
+type listedAnswer struct {
+	ok    bool
+	until time.Time
+}
+
+// servable is what is remembered of q under the terms, or what find says: one
+// at a time asks it.
+func (l *listed) servable(now time.Time, terms *compiled, q *route.Request, find func() bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.terms != terms || len(l.known) >= MaxListed {
+		l.terms, l.known = terms, map[listedKey]listedAnswer{}
 	}
-	c.g.routing.Lock()
-	x := c.g.router.Explain(c.At, c.At, &q)
-	c.g.routing.Unlock()
-	seen[name] = len(x.Candidates) > 0
-	return seen[name]
+	k := listedKey{q.Model, q.Variant, q.Plan, q.Channel, q.Territory}
+	if a, ok := l.known[k]; ok && now.Before(a.until) {
+		return a.ok
+	}
+	a := listedAnswer{find(), now.Add(ListedFor)}
+	l.known[k] = a
+	return a.ok
 }
