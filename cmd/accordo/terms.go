@@ -24,7 +24,8 @@ type explainCommand struct {
 	Object    string `help:"What is offered: stateless_api, stateful_runtime, managed_agents, first_party_product, weights or compute_purchase." enum:"stateless_api,stateful_runtime,managed_agents,first_party_product,weights,compute_purchase" default:"stateless_api"`
 	Channel   string `help:"Channel."`
 	Territory string `help:"Where the customer is." default:"US"`
-	Plan      string `help:"Plan; it names the seller."`
+	Plan      string `help:"Plan; it names the seller, and has to offer the model."`
+	Surface   string `help:"Where the request comes from, such as web or device (default: any that would do)."`
 	At        string `help:"The day or instant that is asked about (default: now)."`
 	KnownAt   string `name:"known-at" help:"Judge by what was known then (default: now)."`
 	JSON      bool   `name:"json" help:"Answer as JSON."`
@@ -38,7 +39,7 @@ func (c explainCommand) Run(s streams) error {
 	}
 	return app.ExplainRights(s.out, app.RightsQuestion{
 		File: c.File, Model: c.Model, Object: c.Object, Channel: c.Channel, Territory: c.Territory,
-		Plan: c.Plan, At: c.At, KnownAt: c.KnownAt, Now: time.Now(), JSON: c.JSON,
+		Plan: c.Plan, Surface: c.Surface, At: c.At, KnownAt: c.KnownAt, Now: time.Now(), JSON: c.JSON,
 	})
 }
 

@@ -14,9 +14,9 @@ import (
 
 // RightsQuestion asks whether something may be offered, from the command line.
 type RightsQuestion struct {
-	File, Model, Object, Channel, Territory, Plan, At, KnownAt string
-	Now                                                        time.Time
-	JSON                                                       bool
+	File, Model, Object, Channel, Territory, Plan, Surface, At, KnownAt string
+	Now                                                                 time.Time
+	JSON                                                                bool
 }
 
 // rightsAnswer is the answer as JSON tells it.
@@ -33,9 +33,14 @@ type rightsAnswer struct {
 	By        *rightShown   `json:"by,omitempty"`
 	Refused   []rightShown  `json:"refused_by,omitempty"`
 	Conflicts []claimShown  `json:"conflicting_claims,omitempty"`
-	// Rollout says where a variant is switched on, or why plan or territory refuse it.
+	// Rollout says where a variant is switched on, or why plan, surface or territory refuse it.
 	Rollout       string       `json:"rollout,omitempty"`
 	RolloutClaims []claimShown `json:"rollout_claims,omitempty"`
+	// Surfaces are those that a request must come from, where none was asked about.
+	Surfaces []string `json:"surfaces,omitempty"`
+	// Plans offer it, where none was asked about; Note says so for people.
+	Plans []alliance.PlanID `json:"plans,omitempty"`
+	Note  string            `json:"note,omitempty"`
 }
 
 type rightShown struct {
@@ -115,7 +120,7 @@ func askRights(q RightsQuestion) (*rightsAnswer, error) {
 	for _, r := range v.Refusals {
 		answer.Refused = append(answer.Refused, showRight(a, r.Right, r.Why))
 	}
-	judgeVariant(a, q, at, answer)
+	judgeOffer(a, &query, q, at, answer)
 	return answer, nil
 }
 
@@ -194,6 +199,7 @@ func (r *rightsAnswer) write(w io.Writer) error {
 			c.write(&b)
 		}
 	}
+	r.conditions(&b)
 	for _, c := range r.Conflicts {
 		fmt.Fprintf(&b, "  conflicting claim, not followed:\n")
 		c.write(&b)
