@@ -36,7 +36,7 @@ func run(ctx context.Context, o options) error {
 		return b.profiled(ctx)
 	}
 	steps := append(b.loads(), b.outside()...)
-	p := &progress{out: os.Stderr, steps: steps, begin: time.Now(), limit: o.limit, took: map[string]time.Duration{}, now: time.Now}
+	p := &progress{out: os.Stderr, steps: steps, begin: time.Now(), limit: o.limit, took: map[string]time.Duration{}, now: time.Now, begins: func(s *step) { b.rows.round = s.round }}
 	err = p.all(ctx)
 	b.rows.print(os.Stdout)
 	fmt.Printf("\n%d of %d steps in %s; %s\n", p.done, len(steps), time.Since(p.begin).Round(time.Second), o.json)
@@ -82,6 +82,8 @@ type progress struct {
 	took  map[string]time.Duration // by the name of a step: the last time
 	said  time.Time
 	now   func() time.Time
+	// begins, if set, hears of every step before it is run.
+	begins func(*step)
 }
 
 // sayEvery is how often a line of progress is written.
@@ -100,6 +102,9 @@ func (p *progress) all(ctx context.Context) error {
 		if begin.Sub(p.said) >= sayEvery {
 			p.said = begin
 			fmt.Fprintf(p.out, "%3d of %d  %-26s round %d  %s gone, about %s left\n", i+1, len(p.steps), s.name, s.round, begin.Sub(p.begin).Round(time.Second), p.left(i).Round(time.Second))
+		}
+		if p.begins != nil {
+			p.begins(s)
 		}
 		err := s.run(ctx)
 		p.took[s.name] = p.now().Sub(begin)

@@ -17,6 +17,8 @@ import (
 type table struct {
 	order  []rowKey
 	values map[rowKey][]float64
+	rounds map[rowKey][]int // in which each value was measured
+	round  int              // the current one
 }
 
 type rowKey struct{ work, target, metric string }
@@ -27,14 +29,30 @@ func (t *table) add(work, target, metric string, v float64) {
 		return
 	}
 	if t.values == nil {
-		t.values = map[rowKey][]float64{}
+		t.values, t.rounds = map[rowKey][]float64{}, map[rowKey][]int{}
 	}
 	k := rowKey{work, target, metric}
 	if t.values[k] == nil {
 		t.order = append(t.order, k)
 	}
 	t.values[k] = append(t.values[k], v)
+	t.rounds[k] = append(t.rounds[k], t.round)
 }
+
+// relate combines the values of two rows that were measured in the same round.
+func (t *table) relate(ours, base rowKey, how func(ours, base float64) float64) (v []float64) {
+	for i, round := range t.rounds[ours] {
+		if j := slices.Index(t.rounds[base], round); j >= 0 {
+			if x := how(t.values[ours][i], t.values[base][j]); !math.IsNaN(x) && !math.IsInf(x, 0) {
+				v = append(v, x)
+			}
+		}
+	}
+	return v
+}
+
+func ratio(ours, base float64) float64      { return ours / base }
+func difference(ours, base float64) float64 { return ours - base }
 
 // row is what bench.json holds.
 type row struct {
@@ -122,21 +140,14 @@ var goals = []goal{
 
 // figures are the goal's figure in every round.
 func (g *goal) figures(t *table) []float64 {
-	ours, base := t.values[rowKey{g.work, "accordo", g.metric}], t.values[rowKey{g.work, g.against, g.metric}]
-	if g.how == 0 {
-		return ours
+	ours, base := rowKey{g.work, "accordo", g.metric}, rowKey{g.work, g.against, g.metric}
+	switch g.how {
+	case '/':
+		return t.relate(ours, base, ratio)
+	case '-':
+		return t.relate(ours, base, difference)
 	}
-	var v []float64
-	for i := range min(len(ours), len(base)) {
-		if g.how == '/' {
-			if base[i] != 0 {
-				v = append(v, ours[i]/base[i])
-			}
-		} else {
-			v = append(v, ours[i]-base[i])
-		}
-	}
-	return v
+	return t.values[ours]
 }
 
 // What became of a goal.
@@ -172,6 +183,7 @@ func (t *table) print(out io.Writer) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", k.work, k.target, k.metric, figure(median(v)), figure(slices.Min(v)), figure(slices.Max(v)))
 	}
 	_ = w.Flush()
+	t.printRatios(out)
 	t.printCurves(out)
 	t.printGoals(out)
 }
@@ -200,6 +212,22 @@ func (t *table) printGoals(out io.Writer) {
 	}
 	_ = w.Flush()
 	fmt.Fprintf(out, "\nof %d goals: stretch %d, must %d, missed %d, not measured %d\n", len(goals), reached[stretchReached], reached[mustReached], reached[missed], reached[notMeasured])
+}
+
+// printRatios prints what every target spends, of what ReverseProxy does in
+// the same round: the figure to compare on a busy machine.
+func (t *table) printRatios(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nCPU of ReverseProxy's\ttarget\tmedian\tmin\tmax")
+	for _, k := range t.order {
+		if k.target == "direct" || k.target == "reverseproxy" || !strings.HasPrefix(k.metric, "cpu_us_per_") {
+			continue
+		}
+		if v := t.relate(k, rowKey{k.work, "reverseproxy", k.metric}, ratio); len(v) > 0 {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", k.work, k.target, figure(median(v)), figure(slices.Min(v)), figure(slices.Max(v)))
+		}
+	}
+	_ = w.Flush()
 }
 
 // barWidth is the length of the longest bar of a curve.

@@ -78,9 +78,12 @@ func TestMock_AnswersWhatTheClientChecks(t *testing.T) {
 
 func TestGoals_CompareTheSameRound(t *testing.T) {
 	var tab table
-	for _, v := range []float64{10, 100} { // the machine was busy in the second round
+	for round, v := range []float64{10, 50, 100} { // the machine was busy in the last round
+		tab.round = round + 1
 		tab.add("W", "accordo", "m", v/2)
-		tab.add("W", "base", "m", v)
+		if round != 1 { // the baseline failed in the second
+			tab.add("W", "base", "m", v)
+		}
 	}
 	g := goal{work: "W", metric: "m", against: "base", how: '/', must: 1, stretch: 0.5}
 	if v := g.figures(&tab); len(v) != 2 || v[0] != 0.5 || v[1] != 0.5 || g.verdict(median(v)) != "stretch" {
