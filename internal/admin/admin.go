@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -18,12 +19,20 @@ import (
 // ErrNotFound reports a request that the journal does not know.
 var ErrNotFound = errors.New("not found")
 
+// BadRequestError is what cannot be asked, told as it is to the person who asks.
+type BadRequestError struct{ Says string }
+
+// Error says what is wrong with the request.
+func (e BadRequestError) Error() string { return e.Says }
+
 const (
 	cookieName  = "accordo_session"
 	sessionLife = 12 * time.Hour
 	maxForm     = 4 << 10
-	// MaxRequests bounds one listing of requests.
+	// MaxRequests bounds one listing of requests, entries or batches.
 	MaxRequests = 500
+	// MaxAddress bounds the address of a request, with its parameters, in bytes.
+	MaxAddress = 8 << 10
 )
 
 // Options configure the listener.
@@ -62,17 +71,27 @@ type handler struct {
 	key [32]byte
 }
 
-func limitOf(r *http.Request) int {
-	n, err := strconv.Atoi(r.URL.Query().Get("limit"))
-	if err != nil || n < 1 {
-		return 50
+// withLimit reads how many the address asks for: 50 where it does not say, at
+// most MaxRequests.
+func withLimit(r *http.Request, view func(limit int) (any, error)) (any, error) {
+	text := r.URL.Query().Get("limit")
+	if text == "" {
+		return view(50)
 	}
-	return min(n, MaxRequests)
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return nil, BadRequestError{Says: fmt.Sprintf("Write the limit as a number from 1 to %d.", MaxRequests)}
+	}
+	return view(min(n, MaxRequests))
 }
 
 func writeJSON(w http.ResponseWriter, v any, err error) {
 	w.Header().Set("Content-Type", "application/json")
+	var bad BadRequestError
 	switch {
+	case errors.As(err, &bad):
+		w.WriteHeader(http.StatusBadRequest)
+		v = map[string]string{"error": bad.Says}
 	case errors.Is(err, ErrNotFound):
 		w.WriteHeader(http.StatusNotFound)
 		v = map[string]string{"error": "nothing here has that name"}

@@ -23,6 +23,7 @@ const token = "admin-0123456789abcdef0123456789abcdef"
 // source answers with little; broken makes its readers of the books fail.
 type source struct {
 	admin.Books // answered by nothing: its routes are tested with the console
+	admin.Sales // likewise
 	ready       bool
 	broken      bool
 	limit       int
@@ -432,10 +433,11 @@ func TestHealthAndReadiness(t *testing.T) {
 
 func TestAPI_BoundsItsLists(t *testing.T) {
 	l := start(t, false)
-	for query, want := range map[string]int{"": 50, "?limit=7": 7, "?limit=0": 50, "?limit=-3": 50, "?limit=x": 50, "?limit=100000": admin.MaxRequests} {
-		l.send(t, "GET", "/api/requests"+query, nil, "Authorization", "Bearer "+token)
-		if l.src.limit != want {
-			t.Errorf("%q: asked for %d, want %d", query, l.src.limit, want)
+	for query, want := range map[string]int{"": 50, "?limit=7": 7, "?limit=0": 0, "?limit=-3": 0, "?limit=x": 0, "?limit=100000": admin.MaxRequests} {
+		l.src.limit = 0
+		resp, body := l.send(t, "GET", "/api/requests"+query, nil, "Authorization", "Bearer "+token)
+		if refused := resp.StatusCode == 400 && strings.Contains(body, "from 1 to 500"); l.src.limit != want || refused != (want == 0) {
+			t.Errorf("%q: asked for %d, want %d; status %d %s", query, l.src.limit, want, resp.StatusCode, body)
 		}
 	}
 }

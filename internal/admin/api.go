@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -36,7 +37,9 @@ func Routes(o Options) []Route {
 		return all, nil
 	})
 	get("balances", ForBooks, func(*http.Request) (any, error) { return o.Source.Balances(), nil })
-	get("requests", ForBooks, func(r *http.Request) (any, error) { return o.Source.Requests(limitOf(r)), nil })
+	get("requests", ForBooks, func(r *http.Request) (any, error) {
+		return withLimit(r, func(limit int) (any, error) { return o.Source.Requests(limit), nil })
+	})
 	get("requests/{id}", ForBooks, func(r *http.Request) (any, error) { return o.Source.Trace(r.Context(), r.PathValue("id")) })
 	get("contracts/{id}", ForAll, func(r *http.Request) (any, error) { return contractAnswer(r, o) })
 	get("accounts", ForBooks, func(r *http.Request) (any, error) {
@@ -44,8 +47,10 @@ func Routes(o Options) []Route {
 	})
 	get("entries", ForBooks, func(r *http.Request) (any, error) {
 		return withMonth(r, func(month int32) (any, error) {
-			q := r.URL.Query()
-			return o.Source.EntriesOf(r.Context(), EntryQuery{Account: q.Get("account"), Other: q.Get("other"), Contract: q.Get("contract"), Price: q.Get("price"), Kind: q.Get("kind"), Month: month, Limit: limitOf(r)})
+			return withLimit(r, func(limit int) (any, error) {
+				q := r.URL.Query()
+				return o.Source.EntriesOf(r.Context(), EntryQuery{Account: q.Get("account"), Other: q.Get("other"), Contract: q.Get("contract"), Price: q.Get("price"), Kind: q.Get("kind"), Month: month, Limit: limit})
+			})
 		})
 	})
 	get("entries/{place}", ForBooks, func(r *http.Request) (any, error) {
@@ -56,14 +61,24 @@ func Routes(o Options) []Route {
 		return o.Source.EntryAt(r.Context(), batch, number)
 	})
 	get("batches", ForBooks, func(r *http.Request) (any, error) {
-		before, _ := strconv.ParseUint(r.URL.Query().Get("before"), 10, 64) // what is none is the newest
-		return o.Source.Batches(r.Context(), before, limitOf(r))
+		before := uint64(0) // the newest
+		if text := r.URL.Query().Get("before"); text != "" {
+			n, err := strconv.ParseUint(text, 10, 63)
+			if err != nil {
+				return nil, BadRequestError{Says: "Write before as the number of a batch."}
+			}
+			before = n
+		}
+		return withLimit(r, func(limit int) (any, error) { return o.Source.Batches(r.Context(), before, limit) })
 	})
 	get("books", ForBooks, func(r *http.Request) (any, error) { return o.Source.BooksState(r.Context()) })
 	get("parties", ForBooks, func(r *http.Request) (any, error) {
 		return withMonth(r, func(month int32) (any, error) { return o.Source.Parties(r.Context(), month) })
 	})
 	get("statements/{party}", ForAll, func(r *http.Request) (any, error) { return statementAnswer(r, o) })
+	get("sales", ForAll, func(r *http.Request) (any, error) { return salesAnswer(r, o) })
+	get("sales/{customer}", ForAll, func(r *http.Request) (any, error) { return saleAnswer(r, o) })
+	get("margin", ForBooks, func(r *http.Request) (any, error) { return marginAnswer(r, o) })
 	get("invoices", ForBooks, func(r *http.Request) (any, error) { return o.Source.Invoices(r.Context()) })
 	get("invoices/{id}", ForBooks, func(r *http.Request) (any, error) { return o.Source.Differences(r.Context(), r.PathValue("id")) })
 	get("differences", ForBooks, func(r *http.Request) (any, error) { return o.Source.Differences(r.Context(), "") })
@@ -124,6 +139,79 @@ func statementAnswer(r *http.Request, o Options) (any, error) {
 	})
 }
 
+// salesAnswer lists the invoices to customers, of a month or of all; a partner
+// gets those of its own.
+func salesAnswer(r *http.Request, o Options) (any, error) {
+	return withMonth(r, func(month int32) (any, error) {
+		list, err := o.Source.SalesInvoices(r.Context())
+		if err != nil {
+			return nil, err
+		}
+		list = AccessOf(r.Context()).OwnSales(list)
+		return slices.DeleteFunc(list, func(v SalesInvoiceHead) bool { return month != 0 && v.Month != month }), nil
+	})
+}
+
+// saleAnswer is one invoice; a partner gets its own, as it has it.
+func saleAnswer(r *http.Request, o Options) (any, error) {
+	v, err := AskedSale(r, o.Source, o.AsOf())
+	if err == nil && AccessOf(r.Context()).Role == Partner {
+		return v.ForPartner(), nil
+	}
+	return v, err
+}
+
+// AskedSale is the invoice that the address names: of its month, or of the
+// newest one in which anything was booked to the customer. What is not there,
+// or not for who asks, is an ErrNotFound.
+func AskedSale(r *http.Request, source Sales, now time.Time) (v SalesInvoice, err error) {
+	customer, who := r.PathValue("customer"), AccessOf(r.Context())
+	month, err := ParseMonth(r.URL.Query().Get("month"))
+	if err != nil {
+		return v, err
+	}
+	if month == 0 {
+		list, err := source.SalesInvoices(r.Context())
+		if err != nil {
+			return v, err
+		}
+		month = MonthOf(now)
+		if i := slices.IndexFunc(list, func(h SalesInvoiceHead) bool { return h.Customer == customer }); i >= 0 {
+			month = list[i].Month
+		}
+	}
+	v, err = source.SalesInvoice(r.Context(), customer, month)
+	if err == nil && !who.OwnsSale(v.Customer, v.Party) {
+		return SalesInvoice{}, ErrNotFound
+	}
+	return v, err
+}
+
+// marginAnswer is a margin: by plan, and of the last closed month, where the
+// address does not say.
+func marginAnswer(r *http.Request, o Options) (any, error) { return AskedMargin(r, o.Source, o.AsOf()) }
+
+// AskedMargin is the margin that the address asks for: by plan where it does
+// not say, of the last closed month, and of the present one before any.
+func AskedMargin(r *http.Request, source Source, now time.Time) (v Margin, err error) {
+	by := cmp.Or(r.URL.Query().Get("by"), MarginsBy[0])
+	if !slices.Contains(MarginsBy[:], by) {
+		return v, BadRequestError{Says: "A margin is told by plan, model, channel or tenant."}
+	}
+	month, err := ParseMonth(r.URL.Query().Get("month"))
+	if err != nil {
+		return v, err
+	}
+	if month == 0 {
+		_, closed, err := source.Months(r.Context())
+		if err != nil {
+			return v, err
+		}
+		month = cmp.Or(closed, MonthOf(now))
+	}
+	return source.Margin(r.Context(), by, month)
+}
+
 // withMonth reads the month that the address asks for, 0 for none.
 func withMonth(r *http.Request, view func(month int32) (any, error)) (any, error) {
 	month, err := ParseMonth(r.URL.Query().Get("month"))
@@ -145,8 +233,8 @@ func ParseMonth(text string) (int32, error) {
 		return 0, nil
 	}
 	t, err := time.Parse("2006-01", text)
-	if err != nil {
-		return 0, ErrNotFound
+	if err != nil || t.Year() < 1 {
+		return 0, BadRequestError{Says: "Write the month as YEAR-MONTH, such as 2026-06."}
 	}
 	return MonthOf(t), nil
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -98,6 +99,8 @@ type Pages struct {
 	// Missing answers where nothing is, and what a partner may not know of;
 	// Forbidden answers finance where something is that is not for it.
 	Missing, Forbidden http.HandlerFunc
+	// Bad answers an address that cannot be read, with what is wrong about it.
+	Bad func(w http.ResponseWriter, r *http.Request, status int, says string)
 }
 
 // Guard serves routes to those whom they are for. What is not for a partner is
@@ -107,6 +110,7 @@ func Guard(routes []Route, p Pages) http.Handler {
 	for _, route := range routes {
 		mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) {
 			switch who := AccessOf(r.Context()); {
+			case route.For.Has(who.Role) && !readable(w, r, p):
 			case route.For.Has(who.Role):
 				route.Serve(w, r)
 			case who.Role == Finance && strings.HasPrefix(r.URL.Path, "/api/"):
@@ -122,6 +126,27 @@ func Guard(routes []Route, p Pages) http.Handler {
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { missing(w, r, p) })
 	return mux
+}
+
+// readable reports whether an address can be read, and answers where not.
+func readable(w http.ResponseWriter, r *http.Request, p Pages) bool {
+	status, says := 0, ""
+	if len(r.URL.RequestURI()) > MaxAddress {
+		status, says = http.StatusRequestURITooLong, "The address is longer than 8 KiB: ask for less at once."
+	} else if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+		status, says = http.StatusBadRequest, "The parameters of the address cannot be read: write a percent sign as %25 and a semicolon as %3B."
+	}
+	if status == 0 {
+		return true
+	}
+	if strings.HasPrefix(r.URL.Path, "/api/") || p.Bad == nil {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(map[string]string{"error": says})
+		return false
+	}
+	p.Bad(w, r, status, says)
+	return false
 }
 
 func missing(w http.ResponseWriter, r *http.Request, p Pages) {

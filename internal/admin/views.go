@@ -18,6 +18,7 @@ import (
 // once, do not block on upstreams and return values that nobody changes.
 type Source interface {
 	Books
+	Sales
 	Overview(now time.Time) Overview
 	Pools(now time.Time) []Pool
 	// Requests returns the newest requests first, at most limit.

@@ -102,7 +102,7 @@ func (s *server) EntriesOf(ctx context.Context, q admin.EntryQuery) ([]admin.Ent
 	}
 	if q.Kind != "" {
 		if err := query.Kind.UnmarshalText([]byte(q.Kind)); err != nil {
-			return nil, admin.ErrNotFound
+			return nil, admin.BadRequestError{Says: fmt.Sprintf("No entry is of the kind %.40q: the kinds are those that entries show, such as cost, sale or invoice.", q.Kind)}
 		}
 	}
 	placed, err := s.store.Entries(ctx, query)
@@ -221,21 +221,21 @@ func (s *server) Parties(ctx context.Context, month int32) ([]admin.PartyTotal, 
 
 // Statement returns what stands between the operator and a party in a month.
 func (s *server) Statement(ctx context.Context, party string, month int32, mirrored bool) (admin.Statement, error) {
-	terms := s.terms.Load()
-	made, err := settle.MakeStatement(ctx, s.store, terms, party, month, s.settler.Closed())
+	b, err := s.inMonth(ctx, month)
+	if err != nil {
+		return admin.Statement{}, err
+	}
+	made, err := b.statement(ctx, party)
 	if errors.Is(err, settle.ErrNoParty) {
 		return admin.Statement{}, admin.ErrNotFound
 	}
 	if err != nil {
 		return admin.Statement{}, err
 	}
-	if err := markSimulated(s.dir, made); err != nil {
-		return admin.Statement{}, err
-	}
 	if mirrored {
 		made = made.Mirror()
 	}
-	return statementView(terms.Alliance(), made), nil
+	return statementView(b.terms.Alliance(), made), nil
 }
 
 func statementView(a *alliance.Alliance, s *settle.Statement) admin.Statement {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 
-	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/settle"
 )
 
@@ -18,44 +17,14 @@ type MarginQuestion struct {
 
 // Margin writes revenue and cost of a month, row by row, up to the books.
 func Margin(ctx context.Context, w io.Writer, data string, q MarginQuestion) error {
-	month, err := parseMonth(q.Month)
-	if err != nil {
-		return err
-	}
-	b, err := openReading(ctx, data)
+	b, err := openMonth(ctx, data, q.Month)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	terms, _, err := b.lastTerms(ctx)
+	m, err := b.margin(ctx, q.By)
 	if err != nil {
 		return err
-	}
-	head, err := b.store.Head(ctx)
-	if err != nil {
-		return err
-	}
-	facts, err := b.dir.Booked()
-	if err != nil {
-		return err
-	}
-	rates, err := ratesOf(b.dir)
-	if err != nil {
-		return err
-	}
-	cache := ledger.New(termsFrom(b.dir))
-	cache.Know(rates)
-	posted := facts[:min(uint64(len(facts)), head.Facts)]
-	m, err := settle.MakeMargin(ctx, b.store, b.records, cache, terms, settle.MarginQuestion{By: q.By, Month: month, Facts: posted})
-	if err != nil {
-		return err
-	}
-	played, err := b.dir.Simulated()
-	if err != nil {
-		return err
-	}
-	if played != nil {
-		m.Simulated, m.SimulatedSays = true, played.Says
 	}
 	if q.CSV {
 		return settle.WriteMarginCSV(w, m)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/paper"
 	"github.com/accordo-ai/accordo/internal/settle"
 )
@@ -29,10 +30,14 @@ func invoicePaper(a *alliance.Alliance, v *settle.SalesInvoice) *paper.Document 
 	d := &paper.Document{
 		Title: "Invoice " + v.Number, Subtitle: "issued on " + v.Issued.String(), Mark: simulatedMark(v.Simulated, v.SimulatedSays), Notice: v.Notice,
 		Of: "Books of " + seller, Made: madeOf(v.Month),
-		Facts:   [][2]string{{"From", seller}, {"To", v.Name}, {"For", monthName(v.Month)}, {"Total", v.Total.String() + " " + v.Currency}},
+		Facts:   [][2]string{{"From", seller}, {"To", v.Name}, {"For", monthName(v.Month)}, {"Total", amountIn(v.Total, ledger.Asset(v.Currency), "")}},
 		Closing: "The lines come to the month's entries of " + string(v.Account) + ".",
 	}
-	if v.Number == "" {
+	switch {
+	case v.Number != "":
+	case v.Closed:
+		d.Title, d.Subtitle = "No invoice to "+v.Name, "The month is closed, and nothing was booked to this customer in it."
+	default:
 		d.Title, d.Subtitle = "Draft invoice to "+v.Name, "The month is open: lines may change, and fees are added when it is closed."
 	}
 	if !v.Due.IsZero() {
@@ -43,7 +48,7 @@ func invoicePaper(a *alliance.Alliance, v *settle.SalesInvoice) *paper.Document 
 		l := &v.Lines[i]
 		quantity, price := "", ""
 		if l.Quantity != 0 {
-			quantity, price = strconv.FormatInt(l.Quantity, 10), l.UnitPrice.String()
+			quantity, price = thousands(strconv.FormatInt(l.Quantity, 10)), l.UnitPrice.String()
 		}
 		what := l.Item
 		if l.Plan != "" {
@@ -56,9 +61,9 @@ func invoicePaper(a *alliance.Alliance, v *settle.SalesInvoice) *paper.Document 
 		if l.Channel != "" {
 			place += ", " + l.Channel
 		}
-		t.Rows = append(t.Rows, paper.Row{Cells: []string{what, place, l.Kind, quantity, price, l.Unit, l.Amount.String()}})
+		t.Rows = append(t.Rows, paper.Row{Cells: []string{what, place, l.Kind, quantity, price, l.Unit, amountIn(l.Amount, ledger.Asset(v.Currency), v.Currency)}})
 	}
-	t.Rows = append(t.Rows, paper.Row{Cells: []string{"Total", "", "", "", "", "", v.Total.String()}, Strong: true})
+	t.Rows = append(t.Rows, paper.Row{Cells: []string{"Total", "", "", "", "", "", amountIn(v.Total, ledger.Asset(v.Currency), v.Currency)}, Strong: true})
 	d.Tables = []paper.Table{t}
 	if len(v.Included) > 0 {
 		q := paper.Table{Columns: []paper.Column{{Title: "Included in", Share: 20}, {Title: "per", Share: 12}, {Title: "Subjects", Share: 12, Right: true}, {Title: "Granted", Share: 18, Right: true}, {Title: "Used", Share: 18, Right: true}, {Title: "Left", Share: 18, Right: true}, {Title: "in", Share: 10}}}

@@ -66,6 +66,7 @@ type server struct {
 	verifying atomic.Bool // the books are being recomputed
 	verified  atomic.Pointer[admin.Verification]
 	found     sync.Map // number of an invoice's fact to what its import found
+	margins   *margins
 
 	running context.Context    // of the loops
 	stop    context.CancelFunc // ends them
@@ -79,7 +80,7 @@ func newServer(ctx context.Context, o UpOptions) (s *server, err error) {
 	if err != nil {
 		return nil, reported(o, err)
 	}
-	s = &server{o: o, started: time.Now(), adminToken: o.AdminToken}
+	s = &server{o: o, started: time.Now(), adminToken: o.AdminToken, margins: newMargins()}
 	s.play = &player{handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.gateway.ServeHTTP(w, r) }), keys: func() []consoleKey { return *s.keys.Load() }}
 	if s.adminToken == "" {
 		if s.adminToken, _, err = NewSecret("admin-"); err != nil {

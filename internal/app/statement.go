@@ -9,7 +9,6 @@ import (
 	"os"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
-	"github.com/accordo-ai/accordo/internal/datadir"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/paper"
 	"github.com/accordo-ai/accordo/internal/settle"
@@ -28,45 +27,25 @@ type StatementQuestion struct {
 // Statement writes what stands between the operator and a party in a month,
 // by the last terms in the books.
 func Statement(ctx context.Context, w io.Writer, data string, q StatementQuestion) error {
-	month, err := parseMonth(q.Month)
-	if err != nil {
-		return err
-	}
-	b, err := openReading(ctx, data)
+	b, err := openMonth(ctx, data, q.Month)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	terms, closed, err := b.lastTerms(ctx)
+	s, err := b.statement(ctx, q.Party)
 	if err != nil {
-		return err
-	}
-	s, err := settle.MakeStatement(ctx, b.store, terms, q.Party, month, closed)
-	if err != nil {
-		return err
-	}
-	if err := markSimulated(b.dir, s); err != nil {
 		return err
 	}
 	if q.Mirror {
 		s = s.Mirror()
 	}
 	if q.PDF != "" {
-		return statementFile(w, terms.Alliance(), s, q.PDF)
+		return statementFile(w, b.terms.Alliance(), s, q.PDF)
 	}
 	if q.CSV {
 		return settle.WriteStatementCSV(w, s)
 	}
 	return show(w, q.JSON, s, func(w io.Writer) error { return settle.WriteStatement(w, s) })
-}
-
-// markSimulated marks a statement over a directory whose traffic was played.
-func markSimulated(dir *datadir.Dir, s *settle.Statement) error {
-	played, err := dir.Simulated()
-	if err == nil && played != nil {
-		s.Simulated, s.SimulatedSays = true, played.Says
-	}
-	return err
 }
 
 // statementFile writes a statement as a PDF file whole, or not at all.

@@ -83,7 +83,7 @@ func (c *console) chatBody() chatBody {
 func (c *console) ask(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxChatForm)
 	if err := r.ParseForm(); err != nil {
-		return badRequest{"That form could not be read; a question may have up to 256 KiB."}
+		return admin.BadRequestError{Says: "That form could not be read; a question may have up to 256 KiB."}
 	}
 	f := r.PostForm
 	body := c.chatBody()

@@ -32,7 +32,7 @@ var templateFiles embed.FS
 var staticFiles embed.FS
 
 // pageFiles are the pages that stand inside the layout.
-var pageFiles = [...]string{"story", "overview", "pools", "requests", "request", "contracts", "contract", "ledger", "entries", "entry", "batches", "statements", "statement", "statementlines", "invoices", "invoice", "difference", "suspense", "held", "claims", "chat", "partner", "error"}
+var pageFiles = [...]string{"story", "overview", "pools", "requests", "request", "contracts", "contract", "ledger", "entries", "entry", "batches", "statements", "statement", "statementlines", "sales", "sale", "salelines", "margin", "invoices", "invoice", "difference", "suspense", "held", "claims", "chat", "partner", "error"}
 
 // console serves the pages of one source.
 type console struct {
@@ -79,6 +79,9 @@ func New(source admin.Source, chatter admin.Chatter, player admin.Player, now fu
 		Routes: c.routes(), Static: static,
 		Missing:   func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, admin.ErrNotFound) },
 		Forbidden: func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, errForbidden) },
+		Bad: func(w http.ResponseWriter, r *http.Request, status int, says string) {
+			c.failure(w, r, failure{status, "That address cannot be read.", says})
+		},
 	}
 }
 
@@ -106,6 +109,11 @@ func (c *console) routes() (list []admin.Route) {
 	page("GET /statements/{party}", admin.ForAll, c.statement)
 	page("GET /statements/{party}/lines", admin.ForAll, c.statementLines)
 	page("GET /statements/{party}/pdf", admin.ForAll, c.statementPDF)
+	page("GET /sales", admin.ForAll, c.sales)
+	page("GET /sales/{customer}", admin.ForAll, c.sale)
+	page("GET /sales/{customer}/lines", admin.ForAll, c.saleLines)
+	page("GET /sales/{customer}/pdf", admin.ForAll, c.salePDF)
+	page("GET /margin", admin.ForBooks, c.margin)
 	page("GET /invoices", admin.ForBooks, c.invoices)
 	page("GET /invoices/{id}", admin.ForBooks, c.invoice)
 	page("GET /invoices/differences/{id}", admin.ForBooks, c.difference)
@@ -171,11 +179,6 @@ func (c *console) render(w http.ResponseWriter, r *http.Request, status int, nam
 	return nil
 }
 
-// badRequest is an error of the person who asks, told as it is.
-type badRequest struct{ says string }
-
-func (e badRequest) Error() string { return e.says }
-
 // errForbidden reports a page that is not for the role of who asks.
 var errForbidden = errors.New("not for this role")
 
@@ -187,10 +190,10 @@ type failure struct {
 
 func (c *console) fail(w http.ResponseWriter, r *http.Request, err error) {
 	f := failure{http.StatusInternalServerError, "This page could not be made.", "The books or the journal could not be read. The server's log says more; requests are served all the same."}
-	var bad badRequest
+	var bad admin.BadRequestError
 	switch {
 	case errors.As(err, &bad):
-		f = failure{http.StatusBadRequest, "That cannot be shown.", bad.says}
+		f = failure{http.StatusBadRequest, "That cannot be shown.", bad.Says}
 	case errors.Is(err, errForbidden):
 		f = failure{http.StatusForbidden, "This is not for your role.", "You are here with the role " + string(admin.AccessOf(r.Context()).Role) + ". The operator gives another with accordo access new."}
 	case errors.Is(err, admin.ErrNotFound) && admin.AccessOf(r.Context()).Role == admin.Partner:
@@ -198,6 +201,10 @@ func (c *console) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, admin.ErrNotFound):
 		f = failure{http.StatusNotFound, "Nothing here has that name.", missing(r.URL.Path)}
 	}
+	c.failure(w, r, f)
+}
+
+func (c *console) failure(w http.ResponseWriter, r *http.Request, f failure) {
 	title := fmt.Sprintf("%d %s", f.Status, http.StatusText(f.Status))
 	if err := c.render(w, r, f.Status, "error", page{Title: title, Body: f}); err != nil {
 		http.Error(w, "this page and its error page could not be made; the server's log says more", http.StatusInternalServerError)

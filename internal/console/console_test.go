@@ -54,7 +54,8 @@ var all = []string{
 	"/pools", "/requests", "/requests?status=refused", "/requests?pool=none", "/requests/req_1", "/requests/req_2", "/contracts", "/contracts/aws-38bn", "/contracts/oracle-300bn",
 	"/contracts/azure-reserved", "/contracts/azure-on-demand", "/ledger", "/ledger/entries", "/ledger/entries?account=openai/expense/", "/ledger?month=2026-10", "/ledger/entries?account=openai%2Fliability%2Faccrued%2Famazon&month=2026-10&kind=cost&other=x&contract=aws-38bn&price=p&before=4.1",
 	"/ledger/entries?batch=149", "/ledger/entries/149.1", "/ledger/batches", "/ledger/batches?before=7", "/statements", "/statements?month=2026-10", "/statements/amazon", "/statements/amazon?month=2026-10&as=party",
-	"/statements/amazon/lines?account=1&kind=cost", "/invoices", "/invoices?closed=x", "/invoices/abcdef012345", "/invoices/differences/abcdef012345.7", "/invoices/differences/abcdef012345.9", "/suspense", "/suspense/a1",
+	"/statements/amazon/lines?account=1&kind=cost", "/sales", "/sales?month=2026-10", "/sales/demo-tenant", "/sales/demo-tenant?month=2026-10", "/sales/demo-tenant/lines?line=1&month=2026-10", "/margin", "/margin?by=tenant&month=2026-11",
+	"/invoices", "/invoices?closed=x", "/invoices/abcdef012345", "/invoices/differences/abcdef012345.7", "/invoices/differences/abcdef012345.9", "/suspense", "/suspense/a1",
 	"/claims", "/claims?at=2025-12-20",
 	"/claims/P01", "/claims/aws-38bn", "/claims/aws-gb200-us-east-2", "/claims/S25", "/chat", "/chat?key=demo&model=m&prompt=p",
 }

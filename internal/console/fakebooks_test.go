@@ -115,6 +115,60 @@ func (f *fake) StatementPDF(ctx context.Context, w io.Writer, party string, mont
 	return err
 }
 
+func (f *fake) SalesInvoices(context.Context) ([]admin.SalesInvoiceHead, error) {
+	return []admin.SalesInvoiceHead{
+		{Month: 202611, Customer: "demo-tenant", Name: f.or("Whoever tries"), Currency: "USD", Total: 1_500_001},
+		{Number: f.or("OPENAI-000003"), Month: 202610, Issued: onDay("2026-11-05"), Due: onDay("2026-12-05"), Customer: "demo-tenant", Name: f.or("Whoever tries"), Currency: "USD", Total: 2 * money.Micro},
+		{Number: "OPENAI-000002", Month: 202610, Issued: onDay("2026-11-05"), Customer: "azure-market", Name: "Their market", Party: "microsoft", Currency: "USD", Total: 2 * money.Micro},
+	}, f.broken
+}
+
+func (f *fake) SalesInvoice(_ context.Context, customer string, month int32) (admin.SalesInvoice, error) {
+	v := admin.SalesInvoice{
+		Month: month, From: onDay("2026-10-01"), Until: onDay("2026-11-01"), Seller: "openai", SellerName: "OpenAI", Customer: customer, Name: f.or("Whoever tries"), Currency: "USD", Notice: f.a.Notice, Simulated: true,
+		SimulatedSays: f.or("stand-ins answer"), Account: ledger.AccountID("openai/asset/receivable/" + customer), Included: []admin.IncludedLine{{Plan: f.or("chat-plus"), Per: "end_user", Unit: "tokens", Subjects: 3, Granted: "60000", Used: "1234.5", Left: "58765"}},
+	}
+	switch {
+	case customer == "azure-market":
+		v.Name, v.Party = "Their market", "microsoft"
+	case customer != "demo-tenant":
+		return admin.SalesInvoice{}, admin.ErrNotFound
+	}
+	if v.Closed = month <= 202610; v.Closed && month > 202600 {
+		v.Number, v.Issued, v.Due = "OPENAI-000002", onDay("2026-11-05"), onDay("2026-12-05")
+	}
+	if f.many == 0 || f.many > 3 {
+		v.Lines = []admin.SalesLine{
+			{Item: "use", Plan: f.or("demonstration"), Model: f.or("gpt-5.5"), Channel: f.or("openai-api"), Kind: "output tokens", Quantity: 1_234_567, Unit: "1,000,000 tokens", UnitPrice: 15 * money.Micro, PriceID: "secret-price", Amount: 18_518_505, Account: v.Account, Against: "openai/revenue/inference/gpt-5.5,openai-api", Entries: "sale", First: 1, Last: 9},
+			{Item: "overage", Month: 202609, Kind: "output tokens", Quantity: 1, Unit: "1,000,000 tokens", UnitPrice: 15 * money.Micro, Amount: 15, Account: v.Account, Entries: "sale"},
+			{Item: "rounding", Amount: 2},
+		}
+		v.Total = 18_518_522
+	}
+	return v, f.broken
+}
+
+func (f *fake) SalesInvoicePDF(ctx context.Context, w io.Writer, customer string, month int32) error {
+	if _, err := f.SalesInvoice(ctx, customer, month); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "%PDF-1.4 invented")
+	return err
+}
+
+func (f *fake) Margin(_ context.Context, by string, month int32) (admin.Margin, error) {
+	m := admin.Margin{By: by, Month: month, Closed: month <= 202610, Operator: "openai", Currency: "USD", Simulated: true, SimulatedSays: f.or("stand-ins answer"), Rows: []admin.MarginRow{}, Rest: []admin.MarginRow{}}
+	if f.many < 0 {
+		return m, f.broken
+	}
+	m.Rows = append(m.Rows,
+		admin.MarginRow{Name: f.or("demonstration"), Requests: 3, Tokens: 1_234_567, Users: 2, AtLeast: true, Sales: 20 * money.Micro, Commission: 2 * money.Micro, Revenue: 20 * money.Micro, Cost: 5_000_001, Margin: 12_999_999, PerUser: &admin.UserMargin{Net: 9 * money.Micro, Cost: 2 * money.Micro, Margin: 7 * money.Micro}},
+		admin.MarginRow{Name: f.or("a plan with a name that is far too long to stand over a bar"), Requests: 1, Cost: 7 * money.Micro, Margin: -7 * money.Micro})
+	m.Rest = append(m.Rest, admin.MarginRow{Name: f.or("unused_capacity"), Cost: 100 * money.Micro, Margin: -100 * money.Micro}, admin.MarginRow{Name: "inference", Sales: -1, Revenue: -1, Margin: -1})
+	m.Total = admin.MarginRow{Name: "total", Requests: 4, Sales: 19_999_999, Cost: 112_000_001, Margin: -94_000_002}
+	return m, f.broken
+}
+
 func (f *fake) Invoices(context.Context) ([]admin.Invoice, error) {
 	return []admin.Invoice{{ID: "abcdef012345", Name: f.or("aws-2026-10.csv"), Provider: "amazon", Month: 202610, At: now, Agreed: 12 * money.Micro, Apart: -3, Found: 2, Open: 1, OpenSum: 5, Currency: "USD"}}, f.broken
 }

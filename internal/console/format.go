@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/contract"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/money"
@@ -22,7 +23,7 @@ var functions = template.FuncMap{
 	"add":   func(a, b int) int { return a + b },
 	"month": monthText, "nanos": nanos,
 	"months": func(c monthChoice, all bool) map[string]any { return map[string]any{"Choice": c, "All": all} },
-	"grade":  gradeSays, "host": hostOf,
+	"grade":  gradeSays, "entriesOf": func(a ledger.AccountID, month int32) string { return entriesOf(string(a), month) }, "host": hostOf,
 }
 
 // separated puts commas between the thousands of digits.
@@ -223,4 +224,12 @@ func hostOf(source string) string {
 		return ""
 	}
 	return strings.TrimPrefix(u.Host, "www.")
+}
+
+// dateOf writes a day as YYYY-MM-DD, and none as "".
+func dateOf(d alliance.Date) string {
+	if d.IsZero() {
+		return ""
+	}
+	return d.String()
 }

@@ -196,12 +196,12 @@ func (c *console) close(w http.ResponseWriter, r *http.Request, form *closing, o
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxChatForm)
 	if err := r.ParseForm(); err != nil {
-		return false, badRequest{"That form could not be read."}
+		return false, admin.BadRequestError{Says: "That form could not be read."}
 	}
 	who := admin.AccessOf(r.Context())
 	form.By, form.Reason, form.Bill = r.PostForm.Get("by"), strings.TrimSpace(r.PostForm.Get("reason")), r.PostForm.Get("bill") != ""
 	if !slices.ContainsFunc(form.Choices, func(c choice) bool { return c.Value == form.By }) {
-		return false, badRequest{"Choose what came of it."}
+		return false, admin.BadRequestError{Says: "Choose what came of it."}
 	}
 	o.By, o.Reason, o.BillCustomer, o.Who = form.By, form.Reason, form.Bill && form.CanBill, strings.TrimSpace(string(who.Role)+" "+who.ID)
 	confirmed := r.PostForm.Get("step") == "confirm"

@@ -31,13 +31,7 @@ func monthText(month int32) string {
 }
 
 // askedMonth reads the month of the address; without one it is 0.
-func askedMonth(r *http.Request) (int32, error) {
-	month, err := admin.ParseMonth(r.URL.Query().Get("month"))
-	if err != nil {
-		return 0, badRequest{"Write the month as YEAR-MONTH, such as 2026-06."}
-	}
-	return month, nil
-}
+func askedMonth(r *http.Request) (int32, error) { return admin.ParseMonth(r.URL.Query().Get("month")) }
 
 // monthChoice is the choice of a month on a page.
 type monthChoice struct {
@@ -225,7 +219,7 @@ func (c *console) entries(w http.ResponseWriter, r *http.Request) error {
 	body.Query.Batch, _ = strconv.ParseUint(q.Get("batch"), 10, 63) // what is none selects all
 	if before := q.Get("before"); before != "" {
 		if body.Query.BeforeBatch, body.Query.BeforeNumber, err = admin.ParsePlace(before); err != nil {
-			return badRequest{"The place of an entry is its batch and number, such as 4.1."}
+			return admin.BadRequestError{Says: "The place of an entry is its batch and number, such as 4.1."}
 		}
 		body.Paged = true
 	}

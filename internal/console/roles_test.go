@@ -26,6 +26,9 @@ var routeRoles = map[string]string{
 	"GET /ledger/entries/{place}": "of", "GET /ledger/batches": "of", "POST /ledger/verify": "of", "GET /invoices": "of", "GET /invoices/{id}": "of", "GET /invoices/differences/{id}": "of", "GET /suspense": "of", "GET /suspense/{attempt}": "of",
 	"POST /invoices/differences/{id}": "of", "POST /suspense/{attempt}": "of",
 
+	"GET /api/margin": "of", "GET /margin": "of",
+	"GET /api/sales": "ofp", "GET /api/sales/{customer}": "ofp", "GET /sales": "ofp", "GET /sales/{customer}": "ofp", "GET /sales/{customer}/lines": "ofp", "GET /sales/{customer}/pdf": "ofp",
+
 	"GET /api/contracts/{id}": "ofp", "GET /api/statements/{party}": "ofp", "GET /statements": "ofp", "GET /statements/{party}": "ofp", "GET /statements/{party}/lines": "ofp", "GET /statements/{party}/pdf": "ofp",
 	"GET /api/overview": "ofp", "GET /api/contracts": "ofp", "GET /{$}": "ofp", "GET /contracts": "ofp", "GET /contracts/{id}": "ofp",
 }
@@ -34,7 +37,7 @@ var routeRoles = map[string]string{
 // the partner's own.
 func addressOf(pattern string) (method, path string) {
 	method, path, _ = strings.Cut(pattern, " ")
-	return method, strings.NewReplacer("/entries/{place}", "/entries/149.1", "/differences/{id}", "/differences/abcdef012345.7", "/invoices/{id}", "/invoices/abcdef012345", "/{attempt}", "/a1", "/{party}/lines", "/microsoft/lines?account=1", "/{party}", "/microsoft",
+	return method, strings.NewReplacer("/{customer}/lines", "/azure-market/lines?line=1&month=2026-10", "/{customer}", "/azure-market", "/entries/{place}", "/entries/149.1", "/differences/{id}", "/differences/abcdef012345.7", "/invoices/{id}", "/invoices/abcdef012345", "/{attempt}", "/a1", "/{party}/lines", "/microsoft/lines?account=1", "/{party}", "/microsoft",
 		"/{$}", "/", "/requests/{id}", "/requests/req_1", "/panel/{id}", "/panel/req_1", "/claims/{id}", "/claims/P01", "/contracts/{id}", "/contracts/azure-250bn").Replace(path)
 }
 
@@ -133,6 +136,12 @@ func TestRoles_APartnerCannotTellWhatIsThere(t *testing.T) {
 		{"/statements/amazon", "/statements/nobody"},
 		{"/statements/amazon/pdf", "/nothing"},
 		{"/statements/amazon/lines?account=1", "/nothing"},
+		{"/sales/demo-tenant", "/sales/nobody"},
+		{"/sales/demo-tenant/pdf", "/nothing"},
+		{"/sales/demo-tenant/lines?line=1", "/nothing"},
+		{"/margin", "/nothing"},
+		{"/api/sales/demo-tenant", "/api/sales/nobody"},
+		{"/api/margin", "/api/nothing"},
 		{"/suspense/a1", "/nothing"},
 		{"/invoices/abcdef012345", "/nothing"},
 		{"/api/statements/amazon", "/api/nothing"},
@@ -156,7 +165,7 @@ func TestRoles_APartnerCannotTellWhatIsThere(t *testing.T) {
 // othersWords are names that belong to others than the partner microsoft: ids
 // and names of parties, contracts, pools and requests, and words of routing.
 func othersWords(f *fake) []string {
-	list := []string{"λ", "μ", "lambda", "shadow", "price-of-aws", "secret-price", "expense/", "liability/", "req_1", "req_2", "gateway", "127.0.0.1:8080", "local model does not run"}
+	list := []string{"λ", "μ", "lambda", "shadow", "price-of-aws", "secret-price", "expense/", "liability/", "asset/", "demo-tenant", "Whoever tries", "req_1", "req_2", "gateway", "127.0.0.1:8080", "local model does not run"}
 	for i := range f.a.Contracts {
 		if c := &f.a.Contracts[i]; c.Provider != "microsoft" {
 			list = append(list, string(c.ID), c.Title)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/accordo-ai/accordo/internal/admin"
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/story"
 )
@@ -89,7 +90,7 @@ func askedDate(q url.Values, dates []time.Time, now time.Time) (time.Time, error
 	if text := q.Get("at"); text != "" {
 		at, err := time.Parse(time.DateOnly, text)
 		if err != nil {
-			return now, badRequest{"Write the date as YEAR-MONTH-DAY, such as 2026-02-06."}
+			return now, admin.BadRequestError{Says: "Write the date as YEAR-MONTH-DAY, such as 2026-02-06."}
 		}
 		return at, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/accordo-ai/accordo/internal/admin"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/sheet"
@@ -130,8 +131,8 @@ func (t *table) Shown(r tableRow) (list []shownCell) {
 			skip--
 			continue
 		}
-		shown := shownCell{cell: r.Cells[i], Column: c, First: i == 0}
-		if i == 0 && r.Span > 1 {
+		shown := shownCell{cell: r.Cells[i], Column: c, First: len(list) == 0}
+		if shown.First && r.Span > 1 {
 			shown.Span, skip = r.Span, r.Span-1
 		}
 		list = append(list, shown)
@@ -215,7 +216,7 @@ func writeCSV(w http.ResponseWriter, body any, name string) error {
 			return sheet.Write(w, t.records())
 		}
 	}
-	return badRequest{"This page has no table of that name to write as CSV."}
+	return admin.BadRequestError{Says: "This page has no table of that name to write as CSV."}
 }
 
 // CSV is the address of a table of this page as CSV, with the page's filters.

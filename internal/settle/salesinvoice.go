@@ -20,18 +20,22 @@ import (
 // operator for one month, line by line. Its lines come to the month's
 // movements of the receivable exactly.
 type SalesInvoice struct {
-	// Number is empty while the month is open: a draft may change.
+	// Number is empty while the month is open, when it is a draft that may
+	// change, and where nothing was booked to the customer in the month.
 	Number   string        `json:"number,omitempty"`
-	Month    int32         `json:"month"` // YYYYMM
-	From     alliance.Date `json:"from"`  // first day of the month
-	Until    alliance.Date `json:"until"` // first day after it
+	Month    int32         `json:"month"`  // YYYYMM
+	Closed   bool          `json:"closed"` // the month is: nothing of it changes
+	From     alliance.Date `json:"from"`   // first day of the month
+	Until    alliance.Date `json:"until"`  // first day after it
 	Issued   alliance.Date `json:"issued,omitzero"`
 	Due      alliance.Date `json:"due,omitzero"`
 	Seller   string        `json:"seller"`
 	Customer string        `json:"customer"`
 	Name     string        `json:"name"`
-	Currency string        `json:"currency"`
-	Notice   string        `json:"notice,omitempty"`
+	// Party is whose customer it is: the tenant's or the channel's, if any.
+	Party    string `json:"party,omitempty"`
+	Currency string `json:"currency"`
+	Notice   string `json:"notice,omitempty"`
 	// Simulated says that a pool of the terms answers by a stand-in.
 	Simulated bool `json:"simulated"`
 	// SimulatedSays tells how the traffic was played, where it was.
@@ -72,6 +76,11 @@ type SalesInvoiceLine struct {
 	First     uint64       `json:"first_batch"`
 	Last      uint64       `json:"last_batch"`
 	Amount    money.Amount `json:"amount"`
+	// Account, Against and Entries select the entries that the line sums: the
+	// two accounts and the kind. They are empty for rounding.
+	Account ledger.AccountID `json:"account,omitempty"`
+	Against ledger.AccountID `json:"against,omitempty"`
+	Entries string           `json:"entries,omitempty"`
 }
 
 // IncludedLine says how much of a plan's quota was used in the month, over
@@ -98,6 +107,9 @@ type invoicer struct {
 	out   *SalesInvoice
 	lines map[lineKey]*SalesInvoiceLine
 	keys  []lineKey
+
+	closedAt time.Time
+	days     int64 // after which it is due
 }
 
 type lineKey struct {
@@ -107,27 +119,20 @@ type lineKey struct {
 }
 
 // MakeSalesInvoice reads the invoice of a customer and month from the books.
-// closedAt is when the month was closed, zero while it is open. It fails when
-// the lines do not come to the receivable.
+// closedAt is when the month was closed, zero while it is open. The number is
+// the running one of ListSalesInvoices. It fails when the lines do not come to
+// the receivable.
 func MakeSalesInvoice(ctx context.Context, books Reader, terms TermsFunc, t *ledger.Terms, customer string, month int32, closedAt time.Time) (*SalesInvoice, error) {
 	a := t.Alliance()
 	first := time.Date(int(month/100), time.Month(month%100), 1, 0, 0, 0, 0, time.UTC)
 	out := &SalesInvoice{
-		Month: month, From: alliance.Date{Time: first}, Until: alliance.Date{Time: first.AddDate(0, 1, 0)}, Seller: string(a.Operator), Customer: customer,
+		Month: month, Closed: !closedAt.IsZero(), Party: ownerOf(a, customer), From: alliance.Date{Time: first}, Until: alliance.Date{Time: first.AddDate(0, 1, 0)}, Seller: string(a.Operator), Customer: customer,
 		Currency: string(a.Currency), Notice: a.Notice, Lines: []SalesInvoiceLine{}, Account: ledger.NewAccount(string(a.Operator), "asset", "receivable", customer),
 	}
 	days := int64(0)
-	if out.Name, days = customerOf(a, customer); out.Name == "" {
-		return nil, fmt.Errorf("%w: %s: give a tenant, a channel that bills customers, or a party that sells plans", ErrNoCustomer, customer)
-	}
-	if ch := billedBy(a, customer); ch != nil {
-		return nil, fmt.Errorf("%w: all keys of %s are on the channel %s, which bills it: accordo invoice %s", ErrNoCustomer, customer, ch.ID, ch.ID)
-	}
-	if !closedAt.IsZero() {
-		out.Number = fmt.Sprintf("%s-%d-%s", strings.ToUpper(out.Seller), month, strings.ToUpper(customer))
-		out.Issued = alliance.Date{Time: closedAt.UTC().Truncate(24 * time.Hour)}
-		if days > 0 {
-			out.Due = alliance.Date{Time: out.Issued.AddDate(0, 0, int(days))}
+	if out.Name, days = customerOf(a, customer); out.Name == "" || billedBy(a, customer) != nil {
+		if err := booked(ctx, books, a, out); err != nil {
+			return nil, err
 		}
 	}
 	out.Simulated = slices.ContainsFunc(a.Pools, func(p alliance.Pool) bool { return p.StandIn != nil })
@@ -138,7 +143,7 @@ func MakeSalesInvoice(ctx context.Context, books Reader, terms TermsFunc, t *led
 		}
 		made := *out
 		made.Lines = []SalesInvoiceLine{}
-		inv := invoicer{ctx: ctx, books: books, cache: ledger.New(terms), out: &made, lines: map[lineKey]*SalesInvoiceLine{}}
+		inv := invoicer{ctx: ctx, books: books, cache: ledger.New(terms), out: &made, lines: map[lineKey]*SalesInvoiceLine{}, closedAt: closedAt, days: days}
 		if err = inv.make(); err == nil {
 			return &made, nil
 		}
@@ -151,6 +156,29 @@ func MakeSalesInvoice(ctx context.Context, books Reader, terms TermsFunc, t *led
 // invoiceTries is how often an invoice is made again because a batch was
 // posted meanwhile.
 const invoiceTries = 5
+
+// booked names a customer that the terms do not bill but the books do: one
+// that left, or whose channel bills it since. It fails for anybody else.
+func booked(ctx context.Context, books Reader, a *alliance.Alliance, out *SalesInvoice) error {
+	periods, err := books.Periods(ctx, receivables(out.Seller))
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(periods, func(p ledger.PeriodBalance) bool { return p.Account == out.Account }) {
+		if ch := billedBy(a, out.Customer); ch != nil {
+			return fmt.Errorf("%w: all keys of %s are on the channel %s, which bills it: accordo invoice %s", ErrNoCustomer, out.Customer, ch.ID, ch.ID)
+		}
+		return fmt.Errorf("%w: %s: give a tenant, a channel that bills customers, or a party that sells plans", ErrNoCustomer, out.Customer)
+	}
+	assets, err := assetsOf(ctx, books)
+	if err != nil {
+		return err
+	}
+	out.Currency = string(assets[out.Account])
+	_, name := refsOf(a, firstRef(out.Account))
+	out.Name = cmp.Or(out.Name, name, out.Customer)
+	return nil
+}
 
 // customerOf returns the name of somebody who may owe the operator, and the
 // days after which an invoice is due.
@@ -209,14 +237,20 @@ func (v *invoicer) make() error {
 	if err := v.included(); err != nil {
 		return err
 	}
-	periods, err := v.books.Periods(v.ctx, v.out.Seller+"/asset/receivable/")
+	periods, err := v.books.Periods(v.ctx, receivables(v.out.Seller))
 	if err != nil {
 		return err
 	}
+	inOrder(periods)
 	moved, listed := money.Amount(0), money.Amount(0)
-	for _, p := range periods {
-		if p.Account == v.out.Account && p.Period == v.out.Month {
-			moved = p.Amount
+	for i, p := range periods {
+		if p.Account != v.out.Account || p.Period != v.out.Month {
+			continue
+		}
+		moved = p.Amount
+		if v.out.Closed {
+			v.out.Number = salesNumber(v.out.Seller, i+1)
+			v.out.Issued, v.out.Due = issued(v.closedAt, v.days)
 		}
 	}
 	for i := range sums {
@@ -276,7 +310,10 @@ func (v *invoicer) sum(s *Sum) error {
 		return err
 	}
 	plan, item := priced(t.Alliance(), s.Price)
-	base := SalesInvoiceLine{Item: item, PriceID: s.Price, First: s.First, Last: s.Last, Month: correctionOf(s.Ref)}
+	base := SalesInvoiceLine{
+		Item: item, PriceID: s.Price, First: s.First, Last: s.Last, Month: correctionOf(s.Ref),
+		Account: v.out.Account, Against: s.Contra, Entries: s.Kind.String(),
+	}
 	if plan != nil {
 		base.Plan = string(plan.ID)
 	}
@@ -336,6 +373,9 @@ func (v *invoicer) line(l SalesInvoiceLine) {
 	}
 	have.Quantity, have.Amount = have.Quantity+l.Quantity, have.Amount+l.Amount
 	have.First, have.Last = min(have.First, l.First), max(have.Last, l.Last)
+	if have.Against != l.Against {
+		have.Against = "" // of several: the line opens to the entries of all
+	}
 }
 
 // priced returns the plan that has the price, and what the price is of it.
@@ -427,7 +467,7 @@ func (v *invoicer) quota(used ledger.AccountID, moved map[ledger.AccountID]money
 		for _, k := range tokenKinds(s.Usage, alliance.Rates{}) {
 			v.line(SalesInvoiceLine{
 				Item: ItemIncluded, Plan: plan, Kind: k.name, Unit: perMillion, Quantity: k.n, PriceID: s.Price,
-				Month: correctionOf(s.Ref), First: s.First, Last: s.Last,
+				Month: correctionOf(s.Ref), First: s.First, Last: s.Last, Account: used, Against: s.Contra, Entries: s.Kind.String(),
 			})
 		}
 	}

@@ -18,10 +18,13 @@ func WriteSalesInvoice(w io.Writer, v *SalesInvoice) error {
 	case v.Simulated:
 		fmt.Fprintln(w, "SIMULATED: stand-ins answer for pools of these terms")
 	}
-	if v.Number == "" {
-		fmt.Fprintf(w, "DRAFT INVOICE: %04d-%02d is open, lines may change and fees are added when it is closed\n", v.Month/100, v.Month%100)
-	} else {
+	switch {
+	case v.Number != "":
 		fmt.Fprintf(w, "INVOICE %s, issued %s%s\n", v.Number, v.Issued, due(v))
+	case v.Closed:
+		fmt.Fprintf(w, "NO INVOICE: nothing was booked to it in %04d-%02d, which is closed\n", v.Month/100, v.Month%100)
+	default:
+		fmt.Fprintf(w, "DRAFT INVOICE: %04d-%02d is open, lines may change and fees are added when it is closed\n", v.Month/100, v.Month%100)
 	}
 	fmt.Fprintf(w, "from %s to %s (%s), for %s up to %s, in %s\n\n", v.Seller, v.Customer, v.Name, v.From, v.Until, v.Currency)
 	err := table(w, func(line func(...any)) {
@@ -72,7 +75,7 @@ func item(l *SalesInvoiceLine) string {
 func WriteSalesInvoiceCSV(w io.Writer, v *SalesInvoice) error {
 	rows := [][]string{{"invoice", "draft", "seller", "customer", "month", "issued", "due", "row", "plan", "item", "model", "channel", "what", "quantity", "unit", "unit_price", "price", "corrects", "amount", "currency", "simulated"}}
 	row := func(cells ...string) {
-		head := []string{v.Number, strconv.FormatBool(v.Number == ""), v.Seller, v.Customer, strconv.Itoa(int(v.Month)), v.Issued.String(), v.Due.String()}
+		head := []string{v.Number, strconv.FormatBool(!v.Closed), v.Seller, v.Customer, strconv.Itoa(int(v.Month)), v.Issued.String(), v.Due.String()}
 		rows = append(rows, append(append(head, cells...), v.Currency, strconv.FormatBool(v.Simulated)))
 	}
 	for i := range v.Lines {

@@ -41,7 +41,7 @@ function live() {
 }
 
 function shortcuts(pause) {
-  const pages = { s: "/", p: "/pools", r: "/requests", c: "/contracts", l: "/ledger", m: "/statements", i: "/invoices", u: "/suspense", k: "/claims", t: "/chat" };
+  const pages = { s: "/", p: "/pools", r: "/requests", c: "/contracts", l: "/ledger", m: "/statements", i: "/invoices", u: "/suspense", g: "/margin", k: "/claims", t: "/chat" };
   const help = $("help"), on = $("keys-on");
   let went = 0;
   try { on.checked = localStorage.getItem("keys") !== "off"; } catch { /* storage may be refused */ }
@@ -54,7 +54,7 @@ function shortcuts(pause) {
     if (!on.checked || e.ctrlKey || e.metaKey || e.altKey || e.target.closest("input, textarea, select, [contenteditable]")) return;
     if (e.key === "?") { e.preventDefault(); if (!help.open) help.showModal(); return; }
     if (help.open) return;
-    if (e.key === "g") { went = e.timeStamp; return; }
+    if (e.key === "g" && !(went && e.timeStamp - went < 1500)) { went = e.timeStamp; return; }
     if (went && e.timeStamp - went < 1500 && pages[e.key]) { e.preventDefault(); location.assign(pages[e.key]); }
     else if (e.key === "p" && pause) pause();
     went = 0;
