@@ -121,7 +121,15 @@ func saleTable(v *admin.SalesInvoice, partner bool) *table {
 	t := &table{
 		Name: "lines", Caption: "Lines, in " + string(v.Currency), Empty: "Nothing was billed in this month.",
 		Columns: []column{
-			hidden("invoice"), {Title: "Item"}, hidden("plan"), {Title: "Model"}, hidden("channel"), {Title: "What"}, right("Quantity"), right("Price"), {Title: "Per"}, right("Amount"),
+			hidden("invoice"),
+			{Title: "Item"},
+			hidden("plan"),
+			{Title: "Model"},
+			hidden("channel"),
+			{Title: "What"},
+			right("Quantity"), right("Price"),
+			{Title: "Per"},
+			right("Amount"),
 			hidden("price"), hidden("corrects"), hidden("currency"), hidden("simulated"),
 		},
 	}
@@ -143,7 +151,11 @@ func saleTable(v *admin.SalesInvoice, partner bool) *table {
 			id = ""
 		}
 		t.Rows = append(t.Rows, tableRow{Cells: []cell{
-			text(v.Number), item, text(l.Plan), {Text: l.Model, Meta: l.Channel}, text(l.Channel), text(l.Kind), count, price, {Text: unitOfPrice(l.Unit), Raw: l.Unit}, cash(l.Amount),
+			text(v.Number), item, text(l.Plan),
+			{Text: l.Model, Meta: l.Channel},
+			text(l.Channel), text(l.Kind), count, price,
+			{Text: unitOfPrice(l.Unit), Raw: l.Unit},
+			cash(l.Amount),
 			text(id), text(monthText(l.Month)), text(string(v.Currency)), text(strconv.FormatBool(v.Simulated)),
 		}})
 	}
@@ -331,7 +343,8 @@ func marginTable(m *admin.Margin) *table {
 	t := &table{
 		Name: "margin", Caption: "Revenue and cost by " + m.By + ", in " + m.Currency, Empty: "No request was booked in this month.",
 		Columns: []column{
-			{Title: strings.ToUpper(m.By[:1]) + m.By[1:]}, hidden("row"), right("Requests"), right("Tokens"), right("Users"), right("Sales"), right("Commission"), right("Cost"), right("Margin"), right("Of sales"), right("A user's margin"),
+			{Title: strings.ToUpper(m.By[:1]) + m.By[1:]},
+			hidden("row"), right("Requests"), right("Tokens"), right("Users"), right("Sales"), right("Commission"), right("Cost"), right("Margin"), right("Of sales"), right("A user's margin"),
 			hidden("revenue"), hidden("net_per_user"), hidden("cost_per_user"), hidden("month"), hidden("by"), hidden("currency"), hidden("simulated"),
 		},
 	}
