@@ -9,8 +9,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,14 +57,28 @@ func Handler(o Options) http.Handler {
 		panic(err) // the system has no randomness: nothing can be signed
 	}
 	open := http.NewServeMux()
-	open.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	open.HandleFunc("GET /readyz", h.ready)
-	open.HandleFunc("GET /login", h.loginPage)
-	open.HandleFunc("POST /login", h.login)
-	open.HandleFunc("POST /logout", h.logout)
-	open.Handle("GET /static/", o.Pages.Static) // styles and scripts hold nothing of the alliance
+	for pattern, serve := range h.open() {
+		open.HandleFunc(pattern, serve)
+	}
 	open.Handle("/", h.authenticated(Guard(Routes(o), o.Pages)))
 	return securityHeaders(http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(open, 8<<20)))
+}
+
+// open are the routes that need no login.
+func (h *handler) open() map[string]http.HandlerFunc {
+	routes := map[string]http.HandlerFunc{
+		"GET /healthz": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) },
+		"GET /readyz":  h.ready, "GET /login": h.loginPage, "POST /login": h.login, "POST /logout": h.logout,
+	}
+	if h.o.Pages.Static != nil {
+		routes["GET /static/"] = h.o.Pages.Static.ServeHTTP // styles and scripts hold nothing of the alliance
+	}
+	return routes
+}
+
+// OpenPatterns are the routes that need no login, by name.
+func OpenPatterns(p Pages) []string {
+	return slices.Sorted(maps.Keys((&handler{o: Options{Pages: p}}).open()))
 }
 
 // handler holds the key by which this process signs sessions.

@@ -129,6 +129,17 @@ type AccountMonth struct {
 	Closing money.Amount     `json:"closing"`
 }
 
+// MarshalJSON renders the amounts in units of the asset.
+func (a AccountMonth) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Account ledger.AccountID `json:"account"`
+		Asset   ledger.Asset     `json:"asset"`
+		Opening string           `json:"opening"`
+		Moved   string           `json:"moved"`
+		Closing string           `json:"closing"`
+	}{a.Account, a.Asset, a.Asset.Format(a.Opening), a.Asset.Format(a.Moved), a.Asset.Format(a.Closing)})
+}
+
 // EntryQuery selects entries; zero fields select all.
 type EntryQuery struct {
 	Account  string // or all below a path that ends in "/"

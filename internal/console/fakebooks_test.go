@@ -47,6 +47,9 @@ func (f *fake) EntriesOf(_ context.Context, q admin.EntryQuery) ([]admin.Entry, 
 	if f.broken != nil {
 		return nil, f.broken
 	}
+	if q.Kind == "colour" {
+		return nil, admin.BadRequestError{Says: "No entry is of that kind."}
+	}
 	e := admin.Entry{Batch: 149, Number: 1, At: now, Entry: ledger.Entry{
 		Key:    ledger.Key{Kind: ledger.Cost, Debit: ledger.AccountID(f.or("openai/expense/compute/aws-gb200-us-east-2")), Credit: "openai/liability/accrued/microsoft", Asset: "USD", Price: f.or("price-of-aws"), Contract: f.or("aws-38bn"), Period: 202611},
 		Amount: 106, Lines: 1, First: 10, Last: 11, From: now.UnixNano(), Until: now.Add(time.Second).UnixNano(), Tokens: usage.Vector{Output: 48},

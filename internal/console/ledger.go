@@ -216,7 +216,9 @@ func (c *console) entries(w http.ResponseWriter, r *http.Request) error {
 		limit = maxCSVRows - 1
 	}
 	body := entriesBody{Query: admin.EntryQuery{Account: q.Get("account"), Other: q.Get("other"), Contract: q.Get("contract"), Price: q.Get("price"), Kind: q.Get("kind"), Month: month, Limit: limit + 1}}
-	body.Query.Batch, _ = strconv.ParseUint(q.Get("batch"), 10, 63) // what is none selects all
+	if body.Query.Batch, err = askedBatch(q.Get("batch")); err != nil {
+		return err
+	}
 	if before := q.Get("before"); before != "" {
 		if body.Query.BeforeBatch, body.Query.BeforeNumber, err = admin.ParsePlace(before); err != nil {
 			return admin.BadRequestError{Says: "The place of an entry is its batch and number, such as 4.1."}
@@ -355,8 +357,11 @@ type batchesBody struct {
 func (b batchesBody) tables() []*table { return []*table{b.Batches} }
 
 func (c *console) batches(w http.ResponseWriter, r *http.Request) error {
-	before, err := strconv.ParseUint(r.URL.Query().Get("before"), 10, 63)
-	body := batchesBody{Paged: err == nil}
+	before, err := askedBatch(r.URL.Query().Get("before"))
+	if err != nil {
+		return err
+	}
+	body := batchesBody{Paged: before != 0}
 	limit := shownBatches
 	if wantsCSV(r) != "" {
 		limit = maxCSVBatches
@@ -397,4 +402,16 @@ func (c *console) verify(w http.ResponseWriter, r *http.Request) error {
 	c.source.Verify()
 	http.Redirect(w, r, "/ledger/batches", http.StatusSeeOther)
 	return nil
+}
+
+// askedBatch reads the number of a batch; empty is 0, for none.
+func askedBatch(text string) (uint64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		return 0, admin.BadRequestError{Says: "Write a batch as the number of a batch, such as 4."}
+	}
+	return n, nil
 }
