@@ -12,8 +12,8 @@ import (
 // Sales is what the pages of customers' invoices and of margins read. Months
 // and amounts are as in Books.
 type Sales interface {
-	// SalesInvoices lists the invoices and drafts to customers, newest month
-	// first, each month by customer.
+	// SalesInvoices lists the invoices and drafts to customers, the newest
+	// first.
 	SalesInvoices(ctx context.Context) ([]SalesInvoiceHead, error)
 	// SalesInvoice returns a customer's invoice for a month: a draft while the
 	// month is open. Who is no customer is an ErrNotFound.

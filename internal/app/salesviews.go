@@ -21,7 +21,7 @@ func (s *server) inMonth(ctx context.Context, month int32) (*monthBooks, error) 
 	return b.inMonth(ctx, s.terms.Load(), month)
 }
 
-// SalesInvoices lists the invoices to customers, newest month first.
+// SalesInvoices lists the invoices to customers, the newest first.
 func (s *server) SalesInvoices(ctx context.Context) ([]admin.SalesInvoiceHead, error) {
 	b, err := s.inMonth(ctx, 0)
 	if err != nil {
@@ -31,11 +31,10 @@ func (s *server) SalesInvoices(ctx context.Context) ([]admin.SalesInvoiceHead, e
 	if err != nil {
 		return nil, err
 	}
-	list := make([]admin.SalesInvoiceHead, len(made))
-	for i := range made {
-		list[i] = admin.SalesInvoiceHead(made[i])
+	list := make([]admin.SalesInvoiceHead, 0, len(made))
+	for _, v := range slices.Backward(made) {
+		list = append(list, admin.SalesInvoiceHead(v))
 	}
-	slices.SortStableFunc(list, func(x, y admin.SalesInvoiceHead) int { return int(y.Month - x.Month) })
 	return list, nil
 }
 

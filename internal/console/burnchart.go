@@ -111,6 +111,7 @@ type rampChart struct {
 type rampMark struct {
 	X    int64
 	Text string
+	End  bool // it stands left of its place
 }
 
 // newRampChart draws what is contracted from day to day, or returns nil where
@@ -144,12 +145,19 @@ func newRampChart(k *admin.Contract, now time.Time) *rampChart {
 	}
 	y := func(n int64) int64 { return chartTop + (chartBottom-chartTop)*share(most-n, most)/1_000_000 }
 	var points []string
-	before, room := int64(0), int64(-minLabel)
+	before, room := int64(0), int64(-markWidth)
 	for _, r := range k.Ramp {
 		points = append(points, fmt.Sprintf("%d,%d %d,%d", x(r.From.Time), y(before), x(r.From.Time), y(of(r))))
 		before = of(r)
-		if at := x(r.From.Time); at-room >= minLabel+16 {
-			c.Marks, room = append(c.Marks, rampMark{at, r.From.Format("Jan 2006")}), at
+		at := x(r.From.Time)
+		end := at > chartRight-markWidth
+		if left := at; end {
+			left -= markWidth
+			if left-room >= markWidth {
+				c.Marks = append(c.Marks, rampMark{at, r.From.Format("Jan 2006"), end})
+			}
+		} else if at-room >= markWidth {
+			c.Marks, room = append(c.Marks, rampMark{at, r.From.Format("Jan 2006"), end}), at
 		}
 	}
 	c.Delivered = deliveredLine(k, now, until, x, func(r admin.Ramp) int64 { return y(of(r)) })

@@ -14,6 +14,7 @@ const (
 	chartLeft, chartRight = 86, 704
 	chartTop, chartBottom = 26, 214
 	minLabel              = 56 // least width of an interval that carries its figure
+	markWidth             = 96 // of a month under a chart, at the size that narrow screens need
 )
 
 // lifeChart is the burn-down of a contract over its life: what is open or

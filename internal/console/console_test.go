@@ -362,7 +362,7 @@ func TestStatic_IsKeptByItsDigest(t *testing.T) {
 }
 
 // void elements have no end tag.
-var void = []string{"meta", "link", "input", "br", "hr", "img", "path", "circle", "rect", "line", "polyline", "polygon", "!doctype"}
+var void = []string{"meta", "link", "input", "br", "wbr", "hr", "img", "path", "circle", "rect", "line", "polyline", "polygon", "!doctype"}
 
 var idAttribute = regexp.MustCompile(`\sid="([^"]*)"`)
 

@@ -20,24 +20,33 @@ func dateText(d alliance.Date) string {
 func contractsTable(list []contractView, currency ledger.Asset) *table {
 	t := &table{
 		Name: "contracts", Caption: "All contracts in figures, each in its own currency; what was used in all in " + string(currency), Empty: "The terms have no contracts.",
-		Columns: []column{{Title: "Contract"}, hidden("id"), {Title: "Provider"}, {Title: "Shape"}, {Title: "Currency"}, tight("From"), tight("Until"), right("Headline"), tight("Interval until"), right("Floor or fee"), right("Used of it"), right("Used in all")},
+		Columns: []column{{Title: "Contract"}, hidden("id"), {Title: "Provider"}, {Title: "Shape"}, {Title: "Currency"}, tight("From"), hidden("until"), right("Headline"), hidden("interval_until"), right("Floor or fee"), right("Used of it"), right("Used in all")},
 	}
 	for i := range list {
 		k := &list[i]
-		row := tableRow{Cells: []cell{link(k.Title, "/contracts/"+url.PathEscape(k.ID)), text(k.ID), text(k.Provider), {Text: words(k.Shape), Raw: k.Shape}, text(k.Currency), text(dateText(k.From)), text(dateText(k.Until)), {}, text(dateText(k.IntervalUntil)), {}, {}, amount(k.BurntTotal, currency)}}
+		row := tableRow{Cells: []cell{link(k.Title, "/contracts/"+url.PathEscape(k.ID)), text(k.ID), text(k.Provider), {Text: words(k.Shape), Raw: k.Shape}, text(k.Currency), {Text: dateText(k.From), Meta: upTo(k.Until)}, text(dateText(k.Until)), {}, text(dateText(k.IntervalUntil)), {}, {}, amount(k.BurntTotal, currency)}}
 		if k.Headline != nil {
 			row.Cells[7] = amount(*k.Headline, currency)
 		}
 		switch {
 		case k.Floor > 0:
 			row.Cells[9], row.Cells[10] = amount(k.Floor, currency), amount(k.Burnt, currency)
+			row.Cells[9].Meta = "floor " + upTo(k.IntervalUntil)
 		case k.Fee > 0:
 			row.Cells[9] = amount(k.Fee, currency)
-			row.Cells[9].Meta = "fee"
+			row.Cells[9].Meta = "fee " + upTo(k.IntervalUntil)
 		}
 		t.Rows = append(t.Rows, row)
 	}
 	return t
+}
+
+// upTo says until when something is, which may be open.
+func upTo(d alliance.Date) string {
+	if d.IsZero() {
+		return "open end"
+	}
+	return "to " + d.String()
 }
 
 // intervalTable has the interval in force with its forecast.
@@ -66,7 +75,7 @@ func intervalTable(o *admin.Outlook, currency ledger.Asset) *table {
 func datesTable(o *admin.Outlook, currency ledger.Asset) *table {
 	t := &table{Name: "dates", Narrow: true, Caption: "Next dates, and what each costs if nothing more happens until then", Empty: "No date is ahead.", Columns: []column{tight("On"), {Title: "What happens"}, right("Costs, " + string(currency))}}
 	for _, d := range o.Dates {
-		t.Rows = append(t.Rows, tableRow{Cells: []cell{text(d.On.String()), text(d.What), amount(d.Cost, currency)}})
+		t.Rows = append(t.Rows, tableRow{Cells: []cell{text(d.On.String()), {Text: figures(d.What), Raw: d.What}, amount(d.Cost, currency)}})
 	}
 	return t
 }

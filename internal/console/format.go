@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"html/template"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/contract"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/money"
@@ -23,7 +23,8 @@ var functions = template.FuncMap{
 	"add":   func(a, b int) int { return a + b },
 	"month": monthText, "nanos": nanos,
 	"months": func(c monthChoice, all bool) map[string]any { return map[string]any{"Choice": c, "All": all} },
-	"grade":  gradeSays, "entriesOf": func(a ledger.AccountID, month int32) string { return entriesOf(string(a), month) }, "host": hostOf,
+	"soft":   soft, "figures": figures,
+	"grade": gradeSays, "entriesOf": func(a ledger.AccountID, month int32) string { return entriesOf(string(a), month) }, "host": hostOf,
 }
 
 // separated puts commas between the thousands of digits.
@@ -226,10 +227,34 @@ func hostOf(source string) string {
 	return strings.TrimPrefix(u.Host, "www.")
 }
 
-// dateOf writes a day as YYYY-MM-DD, and none as "".
-func dateOf(d alliance.Date) string {
-	if d.IsZero() {
-		return ""
+// soft lets a path, or a list without spaces, break after its separators;
+// figures stay whole.
+func soft(text string) template.HTML {
+	var b strings.Builder
+	for {
+		n := strings.IndexAny(text, "/,") + 1
+		if n == 0 || n == len(text) {
+			b.WriteString(template.HTMLEscapeString(text))
+			return template.HTML(b.String())
+		}
+		b.WriteString(template.HTMLEscapeString(text[:n]))
+		if text = text[n:]; text[0] >= 'a' && text[0] <= 'z' {
+			b.WriteString("<wbr>")
+		}
 	}
-	return d.String()
 }
+
+// figures puts commas between the thousands of the whole numbers in a
+// sentence, and leaves ids, dates and cents of nothing out of it.
+func figures(says string) string {
+	return longNumber.ReplaceAllStringFunc(says, func(n string) string {
+		whole, rest, cents := strings.Cut(n, ".")
+		if cents && strings.Trim(rest, "0") != "" {
+			return separated(whole) + "." + rest
+		}
+		return separated(whole)
+	})
+}
+
+// longNumber is a number of five digits or more that stands by itself.
+var longNumber = regexp.MustCompile(`\b[0-9]{5,}(?:\.[0-9]+)?\b`)

@@ -79,7 +79,7 @@ func kindsTable(list []admin.Difference) *table {
 func differencesTable(list []admin.Difference, all bool) (t *table, more int) {
 	t = &table{
 		Name: "differences", Caption: "Its differences: what the invoice has less what the books have", Empty: "No difference is open.", Dense: true,
-		Columns: []column{{Title: "Difference"}, {Title: "Kind"}, {Title: "Provider"}, tight("Month"), {Title: "Evidence"}, {Title: "Contract"}, right("Invoice less books"), {Title: "State"}, hidden("reason"), hidden("currency"), hidden("outcome"), hidden("entry")},
+		Columns: []column{{Title: "Difference"}, {Title: "Kind"}, {Title: "Provider"}, tight("Month"), {Title: "Evidence"}, tight("Contract"), right("Invoice less books"), {Title: "State"}, hidden("reason"), hidden("currency"), hidden("outcome"), hidden("entry")},
 	}
 	if len(list) > shownDifferences && !all {
 		more, list = len(list)-shownDifferences, list[:shownDifferences]

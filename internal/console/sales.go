@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -36,7 +37,7 @@ func (c *console) sales(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	t := &table{
-		Name: "sales", Caption: "Invoices and drafts, the newest month first", Empty: "Nothing was billed to anybody yet: a request that a plan sells is on a draft about a second after its end.",
+		Name: "sales", Caption: "Invoices and drafts, the newest first", Empty: "Nothing was billed to anybody yet: a request that a plan sells is on a draft about a second after its end.",
 		Columns: []column{tight("Number"), tight("Month"), {Title: "Customer"}, hidden("id"), tight("Issued"), tight("Due"), right("Total"), {Title: "Currency"}},
 	}
 	if body.Partner {
@@ -54,7 +55,7 @@ func (c *console) sales(w http.ResponseWriter, r *http.Request) error {
 			number.Text, number.Raw = "draft", "-"
 		}
 		t.Rows = append(t.Rows, tableRow{Cells: []cell{
-			number, text(monthText(v.Month)), {Text: v.Name, Meta: v.Customer}, text(v.Customer), text(dateOf(v.Issued)), text(dateOf(v.Due)), amount(v.Total, v.Currency), text(string(v.Currency)),
+			number, text(monthText(v.Month)), {Text: v.Name, Meta: v.Customer}, text(v.Customer), text(dateText(v.Issued)), text(dateText(v.Due)), amount(v.Total, v.Currency), text(string(v.Currency)),
 		}})
 	}
 	body.Invoices = t
@@ -99,15 +100,15 @@ func (c *console) sale(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body := saleBody{SalesInvoice: v, Partner: admin.AccessOf(r.Context()).Role == admin.Partner, Title: "Invoice " + v.Number, State: "issued on " + dateOf(v.Issued), Sum: amount(v.Total, v.Currency)}
+	body := saleBody{SalesInvoice: v, Partner: admin.AccessOf(r.Context()).Role == admin.Partner, Title: "Invoice " + v.Number, State: "Issued on " + dateText(v.Issued), Sum: amount(v.Total, v.Currency)}
 	switch {
 	case v.Number == "" && v.Closed:
-		body.Title, body.State = "No invoice", "the month is closed, and nothing was booked to this customer in it"
+		body.Title, body.State = "No invoice", "The month is closed, and nothing was booked to this customer in it"
 	case v.Number == "":
-		body.Title, body.State = "Draft invoice", "the month is open: lines may change, and fees are added when it is closed"
+		body.Title, body.State = "Draft invoice", "The month is open: lines may change, and fees are added when it is closed"
 	}
 	if !v.Due.IsZero() {
-		body.State += ", due on " + dateOf(v.Due)
+		body.State += ", due on " + dateText(v.Due)
 	}
 	if body.Pick, err = c.choice(r, v.Month); err != nil {
 		return err
@@ -121,26 +122,22 @@ func saleTable(v *admin.SalesInvoice, partner bool) *table {
 	t := &table{
 		Name: "lines", Caption: "Lines, in " + string(v.Currency), Empty: "Nothing was billed in this month.",
 		Columns: []column{
-			hidden("invoice"),
-			{Title: "Item"},
-			hidden("plan"),
-			{Title: "Model"},
-			hidden("channel"),
-			{Title: "What"},
-			right("Quantity"), right("Price"),
-			{Title: "Per"},
-			right("Amount"),
-			hidden("price"), hidden("corrects"), hidden("currency"), hidden("simulated"),
+			hidden("invoice"), {Title: "What"}, hidden("kind"), {Title: "Item"}, {Title: "Plan"}, {Title: "Model"}, {Title: "Channel"}, right("Quantity"), right("Price"), tight("Per"), right("Amount"),
+			hidden("price_id"), hidden("corrects"), hidden("currency"), hidden("simulated"),
 		},
 	}
+	mark, asset := text(strconv.FormatBool(v.Simulated)), text(string(v.Currency))
 	for i := range v.Lines {
 		l := &v.Lines[i]
-		item := cell{Text: l.Item, Meta: l.Plan}
-		if l.Month != 0 {
+		what, item := cell{Text: unitOfPrice(cmp.Or(l.Kind, l.Item))}, cell{Text: l.Item}
+		switch {
+		case l.Month != 0:
 			item.Text, item.Raw = l.Item+" of "+monthText(l.Month), l.Item
+		case l.Kind == "":
+			item.Text, item.Raw = "", l.Item
 		}
 		if l.Account != "" {
-			item.Href = saleAt(v.Customer, "/lines", v.Month, url.Values{"line": {strconv.Itoa(i + 1)}})
+			what.Href = saleAt(v.Customer, "/lines", v.Month, url.Values{"line": {strconv.Itoa(i + 1)}})
 		}
 		count, price := cell{}, cell{}
 		if l.Quantity != 0 {
@@ -151,16 +148,12 @@ func saleTable(v *admin.SalesInvoice, partner bool) *table {
 			id = ""
 		}
 		t.Rows = append(t.Rows, tableRow{Cells: []cell{
-			text(v.Number), item, text(l.Plan),
-			{Text: l.Model, Meta: l.Channel},
-			text(l.Channel), text(l.Kind), count, price,
-			{Text: unitOfPrice(l.Unit), Raw: l.Unit},
-			cash(l.Amount),
-			text(id), text(monthText(l.Month)), text(string(v.Currency)), text(strconv.FormatBool(v.Simulated)),
+			text(v.Number), what, text(l.Kind), item, text(l.Plan), text(l.Model), text(l.Channel), count, price, {Text: unitOfPrice(l.Unit), Raw: l.Unit}, cash(l.Amount),
+			text(id), text(monthText(l.Month)), asset, mark,
 		}})
 	}
 	if len(t.Rows) > 0 {
-		t.Rows = append(t.Rows, tableRow{Class: "sum", Cells: []cell{text(v.Number), text("total"), {}, {}, {}, {}, {}, {}, {}, cash(v.Total), {}, {}, text(string(v.Currency)), text(strconv.FormatBool(v.Simulated))}})
+		t.Rows = append(t.Rows, tableRow{Class: "sum", Cells: []cell{text(v.Number), text("total"), {}, {}, {}, {}, {}, {}, {}, {}, cash(v.Total), {}, {}, asset, mark}})
 	}
 	return t
 }
@@ -223,9 +216,13 @@ func (c *console) saleLines(w http.ResponseWriter, r *http.Request) error {
 	if v.Number == "" {
 		body.Invoice = "Draft invoice"
 	}
+	of := cmp.Or(l.Kind, l.Item)
+	if l.Unit != "1,000,000 tokens" {
+		of = "of the line"
+	}
 	t := &table{
 		Name: "entries", Caption: "Entries that the line sums, the newest first", Empty: "No entry.", Dense: true,
-		Columns: []column{{Title: "Entry"}, tight("From"), tight("To"), right("Requests"), right("Of the line"), right("All tokens"), right("Amount of all"), hidden("currency")},
+		Columns: []column{{Title: "Entry"}, tight("From"), tight("To"), right("Requests"), right(strings.ToUpper(of[:1]) + of[1:]), right("All tokens"), right("Amount of all"), hidden("currency")},
 	}
 	for i := range list {
 		e := &list[i]
@@ -242,6 +239,9 @@ func (c *console) saleLines(w http.ResponseWriter, r *http.Request) error {
 			sum = -sum
 		}
 		t.Rows = append(t.Rows, tableRow{Cells: []cell{first, text(nanos(e.From)), text(nanos(e.Until)), figure(e.Lines), tokensOf(e, l.Kind), figure(e.Tokens.Total()), amount(sum, e.Asset), text(string(e.Asset))}})
+	}
+	if sum := figure(l.Quantity); len(t.Rows) > 0 && !body.More && l.Unit == "1,000,000 tokens" {
+		t.Rows = append(t.Rows, tableRow{Class: "sum", Cells: []cell{text("the line"), {}, {}, {}, sum, {}, {}, text(string(v.Currency))}})
 	}
 	body.Lines = t
 	return c.render(w, r, http.StatusOK, "salelines", page{Title: "Line " + strconv.Itoa(n), Nav: "invoices", Body: body})
@@ -353,7 +353,7 @@ func marginTable(m *admin.Margin) *table {
 		if p := r.PerUser; p != nil {
 			net, cost, each = cash(p.Net), cash(p.Cost), cash(p.Margin)
 		}
-		return []cell{cash(r.Sales), cash(r.Commission), cash(r.Cost), cash(r.Margin), {Text: ofSales(r)}, each, cash(r.Revenue), net, cost, text(monthText(m.Month)), text(m.By), text(m.Currency), text(strconv.FormatBool(m.Simulated))}
+		return []cell{cash(r.Sales), cash(r.Commission), cash(r.Cost), cash(r.Margin), {Text: ofSales(r), Raw: strings.TrimSuffix(ofSales(r), " %")}, each, cash(r.Revenue), net, cost, text(monthText(m.Month)), text(m.By), text(m.Currency), text(strconv.FormatBool(m.Simulated))}
 	}
 	for i := range m.Rows {
 		r := &m.Rows[i]
@@ -370,7 +370,14 @@ func marginTable(m *admin.Margin) *table {
 			class = "revenue/"
 		}
 		name := cell{Text: words(r.Name), Raw: r.Name, Href: entriesOf(m.Operator+"/"+class+r.Name+"/", m.Month)}
-		t.Rows = append(t.Rows, tableRow{Class: "leaf", Cells: append([]cell{name, text("rest"), {}, {}, {}}, ends(r)...)})
+		row := tableRow{Class: "leaf", Cells: append([]cell{name, text("rest"), {}, {}, {}}, ends(r)...)}
+		for j, a := range [...]money.Amount{r.Sales, r.Commission, r.Cost} {
+			if a == 0 {
+				row.Cells[5+j] = cell{Raw: plain(0)}
+			}
+		}
+		row.Cells[9] = cell{} // a share of its own correction says nothing
+		t.Rows = append(t.Rows, row)
 	}
 	if len(t.Rows) > 0 {
 		r := &m.Total

@@ -147,7 +147,7 @@ func (c *console) statement(w http.ResponseWriter, r *http.Request) error {
 func statementTable(s *admin.Statement) *table {
 	t := &table{
 		Name: "statement", Caption: "Accounts and movements", Empty: "Nothing stands between them.",
-		Columns: []column{{Title: "Account and movement"}, hidden("account"), {Title: "Against"}, {Title: "Contract"}, {Title: "Price"}, right("Tokens"), right("Entries"), right("Amount"), hidden("currency"), hidden("simulated")},
+		Columns: []column{{Title: "Account and movement"}, hidden("account"), {Title: "Against"}, tight("Contract"), {Title: "Price"}, right("Tokens"), right("Entries"), right("Amount"), hidden("currency"), hidden("simulated")},
 	}
 	mark := strconv.FormatBool(s.Simulated)
 	for i := range s.Accounts {
@@ -190,7 +190,7 @@ func forward(c cell) cell {
 func partnerTable(s admin.PartnerStatement) *table {
 	t := &table{
 		Name: "statement", Caption: "Accounts and movements", Empty: "Nothing stands between you.",
-		Columns: []column{{Title: "Account and movement"}, hidden("account"), {Title: "Contract"}, right("Tokens"), right("Entries"), right("Amount"), hidden("currency"), hidden("simulated")},
+		Columns: []column{{Title: "Account and movement"}, hidden("account"), tight("Contract"), right("Tokens"), right("Entries"), right("Amount"), hidden("currency"), hidden("simulated")},
 	}
 	mark := strconv.FormatBool(s.Simulated)
 	for i := range s.Accounts {

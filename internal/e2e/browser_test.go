@@ -167,7 +167,7 @@ func TestConsole_InABrowser(t *testing.T) {
 	b.refusal()
 	b.burnsDown(contract, microUnits(panel))
 
-	for _, path := range []string{"/", "/pools", "/requests", contract, "/ledger", "/claims/S25", "/chat"} {
+	for _, path := range []string{"/", "/pools", "/requests", contract, "/ledger", "/sales", "/margin", "/margin?by=tenant", "/claims/S25", "/chat"} {
 		b.do(chromedp.EmulateViewport(360, 800))
 		b.open(path)
 		b.stayedHome()
