@@ -122,7 +122,14 @@ func saleTable(v *admin.SalesInvoice, partner bool) *table {
 	t := &table{
 		Name: "lines", Caption: "Lines, in " + string(v.Currency), Empty: "Nothing was billed in this month.",
 		Columns: []column{
-			hidden("invoice"), {Title: "What"}, hidden("kind"), {Title: "Item"}, {Title: "Plan"}, {Title: "Model"}, {Title: "Channel"}, right("Quantity"), right("Price"), tight("Per"), right("Amount"),
+			hidden("invoice"),
+			{Title: "What"},
+			hidden("kind"),
+			{Title: "Item"},
+			{Title: "Plan"},
+			{Title: "Model"},
+			{Title: "Channel"},
+			right("Quantity"), right("Price"), tight("Per"), right("Amount"),
 			hidden("price_id"), hidden("corrects"), hidden("currency"), hidden("simulated"),
 		},
 	}
@@ -148,7 +155,9 @@ func saleTable(v *admin.SalesInvoice, partner bool) *table {
 			id = ""
 		}
 		t.Rows = append(t.Rows, tableRow{Cells: []cell{
-			text(v.Number), what, text(l.Kind), item, text(l.Plan), text(l.Model), text(l.Channel), count, price, {Text: unitOfPrice(l.Unit), Raw: l.Unit}, cash(l.Amount),
+			text(v.Number), what, text(l.Kind), item, text(l.Plan), text(l.Model), text(l.Channel), count, price,
+			{Text: unitOfPrice(l.Unit), Raw: l.Unit},
+			cash(l.Amount),
 			text(id), text(monthText(l.Month)), asset, mark,
 		}})
 	}
