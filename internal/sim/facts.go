@@ -26,7 +26,7 @@ const SaysMadeUp = "simulated: "
 const (
 	leastLate, mostLate = 5, 45 // days by which capacity comes late
 	leastTold, mostTold = 1, 20 // days until the acceptance report
-	lateEvery           = 3     // one step of a ramp in so many comes in time
+	inTimeEvery         = 3     // one step of a ramp in so many comes in time
 	marketplacePPM      = 600_000
 	ratePPM             = 20_000 // most that a month moves a rate of exchange
 )
@@ -79,13 +79,16 @@ const day = 24 * time.Hour
 // deliveries lets steps of a ramp come late: until then there is what was
 // there before, or half of the first step.
 func (m *maker) deliveries(c *alliance.Contract) {
+	told := false
 	tell := func(at time.Time, from time.Time, chips, tokens int64, says string) {
+		told = true
 		m.add(at, ledger.Event{Delivered: &ledger.Delivered{Contract: string(c.ID), From: from.Format(time.DateOnly), Chips: chips, TokensPerMinute: tokens, Reason: SaysMadeUp + says}})
 	}
 	for i := range c.Ramp {
 		step := &c.Ramp[i]
-		late, told := leastLate+m.draw.below(mostLate-leastLate+1), leastTold+m.draw.below(mostTold-leastTold+1)
-		if m.draw.below(lateEvery) == 0 || step.From.Before(m.from) || !c.Holds(step.From.Time) {
+		late, report := leastLate+m.draw.below(mostLate-leastLate+1), leastTold+m.draw.below(mostTold-leastTold+1)
+		inTime := m.draw.below(inTimeEvery) == 0
+		if step.From.Before(m.from) || !c.Holds(step.From.Time) {
 			continue
 		}
 		before := alliance.RampStep{Chips: step.Chips / 2, TokensPerMinute: step.TokensPerMinute / 2}
@@ -93,11 +96,14 @@ func (m *maker) deliveries(c *alliance.Contract) {
 			before = c.Ramp[i-1]
 		}
 		arrives := step.From.Time.Add(time.Duration(late) * day)
-		if i+1 < len(c.Ramp) && !arrives.Before(c.Ramp[i+1].From.Time) || !c.Holds(arrives) {
+		if inTime || i+1 < len(c.Ramp) && !arrives.Before(c.Ramp[i+1].From.Time) || !c.Holds(arrives) {
+			if told { // what was delivered last holds until a fact says otherwise
+				tell(step.From.Add(9*time.Hour), step.From.Time, step.Chips, step.TokensPerMinute, "all of it is there")
+			}
 			continue
 		}
 		tell(step.From.Add(9*time.Hour), step.From.Time, before.Chips, before.TokensPerMinute, "not all of it is there")
-		tell(arrives.Add(time.Duration(told)*day+15*time.Hour), arrives, step.Chips, step.TokensPerMinute, fmt.Sprintf("acceptance report, %d days late", late))
+		tell(arrives.Add(time.Duration(report)*day+15*time.Hour), arrives, step.Chips, step.TokensPerMinute, fmt.Sprintf("acceptance report, %d days late", late))
 	}
 }
 
