@@ -8,7 +8,7 @@ import (
 
 type simulateCommand struct {
 	File           string `arg:"" optional:"" help:"Alliance file (default: the built-in example)." type:"path"`
-	From           string `help:"First month." default:"2026-01" placeholder:"YYYY-MM"`
+	From           string `help:"First month (default: 2026-01)." default:"2026-01" placeholder:"YYYY-MM"`
 	Months         int    `help:"How many." default:"12"`
 	RequestsPerDay int64  `name:"requests-per-day" help:"Requests a day, on average." default:"550"`
 	Seed           uint64 `help:"The same seed gives the same bytes." default:"1"`

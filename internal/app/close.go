@@ -72,7 +72,12 @@ func RecordEvent(ctx context.Context, w io.Writer, data string, event ledger.Eve
 	if err != nil {
 		return err
 	}
-	return show(w, asJSON, batch, func(w io.Writer) error { return writePosted(w, []ledger.Batch{batch}, dry) })
+	return show(w, asJSON, batch, func(w io.Writer) error {
+		if kind, of, says := matter(&event); !dry && kind != "" {
+			fmt.Fprintf(w, "recorded as fact %d: %s of %s, %s\n", batch.Fact, kind, of, says)
+		}
+		return writePosted(w, []ledger.Batch{batch}, dry)
+	})
 }
 
 // BillPool records the bill of a pool by the chip-second.

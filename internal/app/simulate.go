@@ -32,6 +32,10 @@ const (
 	// closeAfter is how long after its end a month is closed, on the virtual
 	// clock: bills and invoices have come by then.
 	closeAfter = 4*24*time.Hour + 6*time.Hour
+	// The years that instants in nanoseconds and months in the books can name,
+	// with room on both sides.
+	firstSimulatedYear = 1980
+	lastSimulatedYear  = 2200
 )
 
 // SimulateOrder says what to play and where to write it.
@@ -135,8 +139,12 @@ func Simulate(ctx context.Context, w io.Writer, o SimulateOrder) error {
 	if err := s.open(); err != nil {
 		return errors.Join(err, s.close())
 	}
-	err = errors.Join(s.run(), s.close())
-	s.bar.stop(err)
+	err = s.run()
+	if errors.Is(err, context.Canceled) {
+		err = fmt.Errorf("stopped on %s of the play, after %d requests", s.clock.Format(time.DateOnly), s.play.Stats().Requests)
+	}
+	err = errors.Join(err, s.close())
+	s.bar.stop()
 	if err != nil {
 		return fmt.Errorf("%w (the books in %s are whole as far as they go; delete the directory to play again)", err, o.Data)
 	}
@@ -156,6 +164,9 @@ func newSimulation(ctx context.Context, o SimulateOrder) (*simulation, error) {
 		return usage("--months is from 1 to %d", MaxSimulatedMonths)
 	}
 	until := from.AddDate(0, o.Months, 0)
+	if from.Year() < firstSimulatedYear || until.Year() > lastSimulatedYear {
+		return usage("--from is %s: the months are from %d to %d", o.From, firstSimulatedYear, lastSimulatedYear)
+	}
 	if days := int64(until.Sub(from) / (24 * time.Hour)); o.RequestsPerDay < 1 || o.RequestsPerDay > MaxSimulatedRequests/days {
 		return usage("--requests-per-day is from 1 to %d for these months: %d requests in all at most", MaxSimulatedRequests/days, MaxSimulatedRequests)
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -117,6 +118,7 @@ func TestSimulate_Refuses(t *testing.T) {
 	}{
 		{"a directory that holds something", func(o *SimulateOrder) { o.Data = used }, false, "is not empty"},
 		{"no month", func(o *SimulateOrder) { o.From = "March" }, true, "write a month like"},
+		{"a month that no instant has", func(o *SimulateOrder) { o.From = "9999-12" }, true, "the months are from 1980 to 2200"},
 		{"no months", func(o *SimulateOrder) { o.Months = 0 }, true, "--months is from 1"},
 		{"more requests than the limit", func(o *SimulateOrder) { o.RequestsPerDay = MaxSimulatedRequests }, true, "--requests-per-day is from 1 to 1612903"},
 		{"an event that nobody knows", func(o *SimulateOrder) { o.Facts = events }, false, `events:1: json: unknown field "shortfall"`},
@@ -189,6 +191,30 @@ func TestSimulate_AMadeUpFactThatTheBooksRefuseDidNotHappen(t *testing.T) {
 	var out bytes.Buffer
 	if err := VerifyBooks(t.Context(), &out, data, false); err != nil {
 		t.Errorf("%v\n%s", err, &out)
+	}
+}
+
+func TestSimulate_SaysThatATimeBeforeTheTermsServeIsTooEarly(t *testing.T) {
+	o := SimulateOrder{From: "2020-01", Months: 1, RequestsPerDay: 5, Seed: 1, Data: filepath.Join(t.TempDir(), "data")}
+	if err := Simulate(t.Context(), &bytes.Buffer{}, o); err == nil || !strings.Contains(err.Error(), "begin with a later month (--from)") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestSimulate_InterruptedItLeavesBooksThatAreRight(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	o := SimulateOrder{From: "2026-03", Months: 3, RequestsPerDay: 20, Seed: 1, Data: filepath.Join(t.TempDir(), "data"), Version: "test"}
+	o.OnClose = func(int32) error { cancel(); return nil }
+	err := Simulate(ctx, &bytes.Buffer{}, o)
+	if err == nil || !strings.HasPrefix(err.Error(), "stopped on 2026-04-") || !strings.Contains(err.Error(), "delete the directory to play again") {
+		t.Errorf("error %v", err)
+	}
+	var out bytes.Buffer
+	if err := VerifyBooks(t.Context(), &out, o.Data, false); err != nil {
+		t.Errorf("%v\n%s", err, &out)
+	}
+	if err := Simulate(t.Context(), &out, o); err == nil || !strings.Contains(err.Error(), "is not empty") {
+		t.Errorf("playing into it again: %v", err)
 	}
 }
 

@@ -65,7 +65,7 @@ func (b *simulateBar) reach(at time.Time, requests int64) {
 }
 
 // stop takes the line away.
-func (b *simulateBar) stop(error) {
+func (b *simulateBar) stop() {
 	if b != nil && b.terminal {
 		fmt.Fprint(b.w, "\r\x1b[K")
 	}

@@ -23,6 +23,9 @@ import (
 // of pools by the chip-second, the providers' invoices with what comes of
 // their differences, and the suspense that nothing else has closed.
 func (s *simulation) closeMonth(month, next time.Time) error {
+	if s.settler.Status().Posted.Terms == "" {
+		return ExitError{ExitUsage, errors.New("the terms let no pool serve anybody by then: begin with a later month (--from)")}
+	}
 	m := simulatedMonth{Month: monthNumber(month)}
 	if err := s.billPools(m.Month); err != nil {
 		return err

@@ -35,8 +35,10 @@ type Outlook struct {
 	// Capacity is what is contracted and can be used by the ramp, if there is one.
 	Capacity *CapacityOutlook `json:"capacity,omitempty"`
 	// Option is what the contract's option brings while nobody exercised it.
-	Option string     `json:"option,omitempty"`
-	Dates  []NextDate `json:"dates"`
+	Option string `json:"option,omitempty"`
+	// Exercised is the day on which a fact exercised it, and what that brought.
+	Exercised string     `json:"exercised,omitempty"`
+	Dates     []NextDate `json:"dates"`
 }
 
 // IntervalOutlook is the burn-down of one interval.
@@ -275,6 +277,9 @@ func WriteOutlook(w io.Writer, o *Outlook) error {
 		}
 		if o.Option != "" {
 			line("its option brings", o.Option)
+		}
+		if o.Exercised != "" {
+			line("its option was exercised", o.Exercised)
 		}
 		if o.FeesAbated > 0 {
 			line("less for late delivery", o.FeesAbated)

@@ -68,9 +68,13 @@ func (o *Outlook) hourly(ctx context.Context, books Reader, operator string, c *
 }
 
 // option tells of an option that nobody exercised: when it can be and has to
-// be, and what lapses else.
+// be, and what lapses else; and of one that was, from that instant on.
 func (o *Outlook) option(c *alliance.Contract, at time.Time) {
-	if !contract.Open(c) {
+	if c.Option == nil {
+		return
+	}
+	if !contract.Open(c) && !at.Before(c.Exercised.Time) {
+		o.Exercised = c.Exercised.UTC().Format(time.DateOnly) + ": " + contract.OptionAdds(c, o.Currency)
 		return
 	}
 	notice := contract.NoticeEnds(c.Option)
