@@ -90,37 +90,34 @@ func (b *choice) offer(i int, rank, cost float64, rnd uint64) uint64 {
 func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64, rnd uint64, considered []record.Considered) int {
 	committed := choice{index: -1, rank: math.Inf(1), cost: math.Inf(1)}
 	overflow, resort := committed, committed
-	considered = considered[:len(s.candidates)]
-	for i := range s.candidates {
-		c := &s.candidates[i]
-		p := &r.pools[c.pool]
+	candidates, pools, perSecond := s.candidates, r.pools, s.latency
+	considered = considered[:len(candidates)]
+	for i := range candidates {
+		c := &candidates[i]
+		p := &pools[c.pool]
 		x := &considered[i]
 		price := c.marginal(p, in, out)
 		if p.hour != nil {
 			price = p.hour.beyond(at, c.draws.in*in+c.draws.out*out, price)
 		}
-		cost, use, tie := price, 0.0, 0.0
-		x.Pool, x.LambdaPPM = c.id, p.lambda
-		x.Price, x.Scarcity, x.Latency = nano(price), 0, 0
+		use, tie, scarcity, latency := 0.0, 0.0, 0.0, 0.0
 		beyond := false
 		if c.bounded {
 			use = c.useIn*in + c.useOut*out
 			beyond = c.clauses != nil && c.spills(at, p, use, out)
 		}
 		if beyond {
-			cost = c.clauses.cost(in, out)
-			x.Price = nano(cost)
+			price = c.clauses.cost(in, out)
 		} else if c.bounded {
-			scarcity := use * p.mu
-			cost += scarcity
+			scarcity = use * p.mu
 			tie = use * efficiency * p.scale
-			x.Scarcity = nano(scarcity)
 		}
-		if s.latency > 0 {
-			latency := s.latency * p.ttft
-			cost += latency
-			x.Latency = nano(latency)
+		if perSecond > 0 {
+			latency = perSecond * p.ttft
 		}
+		cost := price + scarcity + latency
+		x.Pool, x.LambdaPPM = c.id, p.lambda
+		x.Price, x.Scarcity, x.Latency = nano(price), nano(scarcity), nano(latency)
 		x.Cost = x.Price + x.Scarcity + x.Latency
 		if x.Verdict = p.verdict(at, c.bounded && !beyond, use); x.Verdict != record.Dearer && x.Verdict != shunned {
 			continue
