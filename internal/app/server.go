@@ -24,7 +24,6 @@ import (
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/provider/upstream"
 	"github.com/accordo-ai/accordo/internal/quota"
-	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/requestlog"
 	"github.com/accordo-ai/accordo/internal/route"
 	"github.com/accordo-ai/accordo/internal/settle"
@@ -119,7 +118,7 @@ func newServer(ctx context.Context, o UpOptions) (s *server, err error) {
 		return nil, fmt.Errorf("the terms do not fit the books: %w", err)
 	}
 	a = s.fold(a)
-	if err := s.startGateway(a, keys); err != nil {
+	if err := s.startGateway(ctx, a, keys); err != nil {
 		return nil, err
 	}
 	s.startLoops()
@@ -208,7 +207,7 @@ func termsFrom(dir *datadir.Dir) settle.TermsFunc {
 	}
 }
 
-func (s *server) startGateway(a *alliance.Alliance, keys []gateway.Key) error {
+func (s *server) startGateway(ctx context.Context, a *alliance.Alliance, keys []gateway.Key) error {
 	now := time.Now()
 	router := route.New(a, now)
 	switch checkpoint, err := os.ReadFile(s.dir.RouteCheckpoint()); {
@@ -232,7 +231,11 @@ func (s *server) startGateway(a *alliance.Alliance, keys []gateway.Key) error {
 		return err
 	}
 	s.upstreams = clients
-	deps := gateway.Deps{Journal: s.journal, Router: router, Quota: quota.New(quota.Options{}), Logger: s.o.Log}
+	counts, err := s.countLimits(ctx, now)
+	if err != nil {
+		return err
+	}
+	deps := gateway.Deps{Journal: s.journal, Router: router, Quota: counts.Book(), Logger: s.o.Log}
 	if s.tracer, err = newTracer(s.o.Version, s.o.Log); err != nil {
 		return err
 	}
@@ -248,7 +251,7 @@ func (s *server) startGateway(a *alliance.Alliance, keys []gateway.Key) error {
 	}
 	s.gateway.Metrics().Registry().MustRegister(newCollector(s), collectors.NewGoCollector())
 	s.resolve()
-	return s.replayLimits(now)
+	return nil
 }
 
 // state makes an upstream for every pool, or says of every pool what it lacks.
@@ -293,52 +296,12 @@ func (s *server) client(p *alliance.Pool) (c *upstream.Client, says string, err 
 	return c, says, err
 }
 
-// replayLimits counts this month's journal against the limits of plans.
-func (s *server) replayLimits(now time.Time) error {
-	month := time.Date(now.UTC().Year(), now.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
-	from, err := firstRecordSince(s.store, month)
-	if err != nil {
-		return err
-	}
-	intents := map[uint64]*record.Record{}
-	for r, err := range s.journal.Read(from) {
-		if err != nil {
-			return err
-		}
-		switch {
-		case r.Kind == record.KindIntent:
-			kept := r
-			intents[r.Sequence] = &kept
-		case r.Kind == record.KindOutcome && intents[r.Outcome.Intent] != nil:
-			in := intents[r.Outcome.Intent]
-			delete(intents, r.Outcome.Intent)
-			s.gateway.Replay(time.Unix(0, in.At), in.Intent, r.Outcome)
-		}
-	}
-	return nil
-}
-
-// firstRecordSince is the first record of the batch that was closed first
-// after t; without one, of the records that are not in the books.
-func firstRecordSince(store *sqlite.Store, t time.Time) (uint64, error) {
-	ctx := context.Background()
-	entries, err := store.Entries(ctx, settle.Query{From: t.UnixNano(), Limit: 1})
-	if err != nil {
-		return 0, err
-	}
-	if len(entries) == 0 {
-		head, err := store.Head(ctx)
-		return head.Last + 1, err
-	}
-	batch, err := store.Batch(ctx, entries[0].Batch)
-	return batch.First, err
-}
-
 // startLoops starts settling and the timer of the shadow prices.
 func (s *server) startLoops() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.running, s.stop = ctx, cancel
 	s.loop(func() { s.requestLog.Run(ctx) })
+	s.loop(func() { s.keepLimits(ctx) })
 	s.loop(func() {
 		if err := s.settler.Run(ctx); err != nil {
 			s.o.Log.Error("the books are behind the journal; they follow at the next start", "error", err)
