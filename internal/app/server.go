@@ -40,6 +40,7 @@ type server struct {
 	settler    *settle.Settler
 	gateway    *gateway.Gateway
 	tracer     *tracer // or nil
+	meter      *meter  // or nil
 	requestLog *requestlog.Log
 	standIns   *standIns
 	play       *player
@@ -241,6 +242,12 @@ func (s *server) startGateway(ctx context.Context, a *alliance.Alliance, keys []
 	}
 	if s.tracer != nil { // a nil tracer in an interface would not be nil
 		deps.Tracer = s.tracer
+	}
+	if s.meter, err = newMeter(s.o.Version, s.o.Log); err != nil {
+		return err
+	}
+	if s.meter != nil {
+		deps.Meter = s.meter
 	}
 	s.requestLog = newRequestLog(s.dir, &s.o)
 	s.requestLog.Retain(retention(a))
@@ -454,9 +461,14 @@ func (s *server) close() {
 		err = errors.Join(err, s.store.Close())
 	}
 	closeAll(s.upstreams)
+	var sent sync.WaitGroup
 	if s.tracer != nil {
-		s.tracer.close()
+		sent.Go(s.tracer.close)
 	}
+	if s.meter != nil {
+		sent.Go(s.meter.close)
+	}
+	sent.Wait()
 	if s.standIns != nil {
 		s.standIns.Close()
 	}

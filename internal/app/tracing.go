@@ -5,16 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
@@ -29,8 +26,6 @@ const (
 	spanBatch = 512
 	// spanText bounds an attribute in bytes; names that clients choose are in some.
 	spanText = 256
-	// flushTime bounds the sending of the last spans at the end.
-	flushTime = 3 * time.Second
 )
 
 // tracer makes OpenTelemetry's spans of requests and attempts.
@@ -39,17 +34,10 @@ type tracer struct {
 	tracer   trace.Tracer
 }
 
-// tracedEnv are the variables of OpenTelemetry that turn traces on.
-var tracedEnv = [...]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"}
-
 // newTracer exports to the collector that OpenTelemetry's own variables name;
 // it is nil without them. Nothing is asked of the collector here.
 func newTracer(version string, log *slog.Logger) (*tracer, error) {
-	on := false
-	for _, name := range tracedEnv {
-		on = on || os.Getenv(name) != ""
-	}
-	if !on || strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
+	if !exports("TRACES") {
 		return nil, nil
 	}
 	ctx := context.Background()
@@ -57,9 +45,9 @@ func newTracer(version string, log *slog.Logger) (*tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("traces: %w (look at the variables OTEL_EXPORTER_OTLP_*)", err)
 	}
-	about, err := resource.New(ctx, resource.WithAttributes(attribute.String("service.name", "accordo"), attribute.String("service.version", version)), resource.WithFromEnv())
+	about, err := aboutProcess(version, log)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("traces: %w (look at OTEL_RESOURCE_ATTRIBUTES)", err), exporter.Shutdown(ctx))
+		return nil, errors.Join(fmt.Errorf("traces: %w", err), exporter.Shutdown(ctx))
 	}
 	limits := sdktrace.NewSpanLimits()
 	limits.AttributeValueLengthLimit = spanText
@@ -67,8 +55,7 @@ func newTracer(version string, log *slog.Logger) (*tracer, error) {
 		sdktrace.WithBatcher(exporter, sdktrace.WithMaxQueueSize(spanQueue), sdktrace.WithMaxExportBatchSize(spanBatch)),
 		sdktrace.WithResource(about), sdktrace.WithRawSpanLimits(limits),
 	)
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces were not sent", "error", err) }))
-	return &tracer{p, p.Tracer("github.com/accordo-ai/accordo")}, nil
+	return &tracer{p, p.Tracer(otelScope)}, nil
 }
 
 // close sends what waits, within its time.
@@ -143,12 +130,17 @@ func (s *attemptSpan) End(at time.Time, e gateway.AttemptTrace) {
 		"gen_ai.response.model", e.Answered, "gen_ai.response.id", e.Upstream, "accordo.request_id", e.Request, "accordo.attempt_id", string(e.Attempt),
 		"accordo.pool", e.Pool, "accordo.contract", e.Contract, "accordo.outcome", e.Outcome, "error.type", e.Reason)
 	s.span.SetAttributes(attribute.Int("accordo.attempt_number", e.Number))
+	if e.Hedge {
+		s.span.SetAttributes(attribute.Bool("accordo.hedge", true))
+	}
 	if e.Reason == "" {
 		s.span.SetAttributes(
 			attribute.Int64("gen_ai.usage.input_tokens", e.Usage.Input()), attribute.Int64("gen_ai.usage.output_tokens", e.Usage.AllOutput()),
 			attribute.Int64("gen_ai.usage.cache_read.input_tokens", e.Usage.CacheRead), attribute.Int64("gen_ai.usage.cache_creation.input_tokens", e.Usage.CacheWrite),
 			attribute.Int64("gen_ai.usage.reasoning.output_tokens", e.Usage.Reasoning), attribute.Float64("accordo.time_to_first_token_seconds", e.TTFT.Seconds()),
 		)
+	} else if e.Cancelled {
+		s.span.SetAttributes(attribute.Bool("accordo.cancelled", true)) // by us: the provider did nothing wrong
 	} else {
 		s.span.SetStatus(codes.Error, e.Reason)
 	}

@@ -26,6 +26,24 @@ func TestTracer_IsOffWithoutACollector(t *testing.T) {
 	}
 }
 
+func TestMeter_IsOffWithoutACollector(t *testing.T) {
+	for name, env := range map[string][4]string{
+		"no variable":            {},
+		"a collector of traces":  {"", "http://127.0.0.1:1", "", ""},
+		"OpenTelemetry's off":    {"http://127.0.0.1:1", "", "TRUE", ""},
+		"no exporter of metrics": {"http://127.0.0.1:1", "", "", "none"},
+	} {
+		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", env[0])
+		t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", env[1])
+		t.Setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "")
+		t.Setenv("OTEL_SDK_DISABLED", env[2])
+		t.Setenv("OTEL_METRICS_EXPORTER", env[3])
+		if m, err := newMeter("1", slog.New(slog.DiscardHandler)); err != nil || m != nil {
+			t.Errorf("%s: %v, %v", name, m, err)
+		}
+	}
+}
+
 // A collector that takes nothing costs memory for a queue and no time: spans
 // beyond it are dropped.
 func TestTracer_DropsSpansWhenTheCollectorHangs(t *testing.T) {

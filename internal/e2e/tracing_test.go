@@ -11,7 +11,9 @@ import (
 	"sync"
 	"testing"
 
+	metricscollector "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 )
@@ -19,9 +21,11 @@ import (
 // receiver is a collector of OTLP over HTTP.
 type receiver struct {
 	*httptest.Server
-	mu     sync.Mutex
-	spans  []*tracepb.Span
-	bodies []byte
+	mu      sync.Mutex
+	spans   []*tracepb.Span
+	metrics []*metricspb.Metric
+	about   []string // the resource's attributes
+	bodies  []byte
 }
 
 func startReceiver(t *testing.T) *receiver {
@@ -39,15 +43,25 @@ func startReceiver(t *testing.T) *receiver {
 		}
 		b, err := io.ReadAll(in)
 		var m collector.ExportTraceServiceRequest
-		if err == nil {
-			err = proto.Unmarshal(b, &m)
+		var figures metricscollector.ExportMetricsServiceRequest
+		into := map[string]proto.Message{"/v1/traces": &m, "/v1/metrics": &figures}[r.URL.Path]
+		if err == nil && into != nil {
+			err = proto.Unmarshal(b, into)
 		}
-		if err != nil || r.URL.Path != "/v1/traces" {
+		if err != nil || into == nil {
 			t.Errorf("%s: %v", r.URL.Path, err)
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.bodies = append(c.bodies, b...)
+		for _, rm := range figures.GetResourceMetrics() {
+			for _, a := range rm.GetResource().GetAttributes() {
+				c.about = append(c.about, a.GetKey()+"="+a.GetValue().GetStringValue())
+			}
+			for _, s := range rm.GetScopeMetrics() {
+				c.metrics = append(c.metrics, s.GetMetrics()...)
+			}
+		}
 		for _, rs := range m.GetResourceSpans() {
 			for _, s := range rs.GetScopeSpans() {
 				c.spans = append(c.spans, s.GetSpans()...)
@@ -71,6 +85,9 @@ func (c *receiver) of(kind tracepb.Span_SpanKind) (spans []*tracepb.Span, attrib
 			m[a.GetKey()] = a.GetValue().GetStringValue()
 			if v := a.GetValue(); m[a.GetKey()] == "" {
 				m[a.GetKey()] = fmt.Sprint(v.GetIntValue())
+			}
+			if a.GetValue().GetBoolValue() {
+				m[a.GetKey()] = "true"
 			}
 		}
 		spans, attributes = append(spans, s), append(attributes, m)
@@ -184,5 +201,57 @@ func TestTraces_CostNoRequest(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Both attempts of a hedged request are in its trace; the one that was
+// overtaken is cancelled and no error.
+func TestTraces_OfAHedgedRequest(t *testing.T) {
+	north, south := startProvider(t, northConfig), startProvider(t, southConfig)
+	c := startReceiver(t)
+	d := deploy(t, setup{
+		north: north, south: south, env: []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=" + c.URL + "/v1/traces", "OTEL_BSP_SCHEDULE_DELAY=50"},
+		more: "set:\n  open: {hedge: {after_ms: 100, max_cost: 1}}\n",
+	})
+	if resp, body := d.post(keyOpen, helloBody); resp.StatusCode != 200 {
+		t.Fatalf("%s %s", resp.Status, body)
+	}
+	var pool string
+	eventually(t, startTime, "no span of the first attempt comes", func() bool {
+		if _, about := c.of(tracepb.Span_SPAN_KIND_CLIENT); len(about) == 1 {
+			pool = about[0]["accordo.pool"]
+		}
+		return pool != ""
+	})
+	host := map[bool]*provider{true: north, false: south}[strings.HasPrefix(pool, "north")]
+	host.script("  - {pool: " + pool + ", action: {stall_first_byte: 1h}}\n")
+	if resp, body := d.post(keyOpen, helloBody); resp.StatusCode != 200 {
+		t.Fatalf("%s %s", resp.Status, body)
+	}
+	eventually(t, startTime, "no spans of two attempts come", func() bool {
+		spans, _ := c.of(tracepb.Span_SPAN_KIND_CLIENT)
+		servers, _ := c.of(tracepb.Span_SPAN_KIND_SERVER)
+		return len(spans) == 3 && len(servers) == 2
+	})
+	spans, about := c.of(tracepb.Span_SPAN_KIND_CLIENT)
+	if string(spans[1].GetParentSpanId()) != string(spans[2].GetParentSpanId()) {
+		t.Error("the attempts are in two traces")
+	}
+	seen := map[string]bool{}
+	for i := 1; i < 3; i++ {
+		a := about[i]
+		switch seen[a["error.type"]] = true; a["error.type"] {
+		case "hedged":
+			if a["accordo.pool"] != pool || a["accordo.cancelled"] != "true" || a["accordo.hedge"] == "true" || spans[i].GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR {
+				t.Errorf("the attempt that was overtaken: %v %v", a, spans[i].GetStatus())
+			}
+		default:
+			if a["accordo.outcome"] != "served" || a["accordo.hedge"] != "true" || a["accordo.cancelled"] == "true" {
+				t.Errorf("the attempt that served: %v", a)
+			}
+		}
+	}
+	if !seen["hedged"] || !seen[""] {
+		t.Errorf("%v", about)
 	}
 }

@@ -33,6 +33,7 @@ type attempt struct {
 	body    [][]byte // to send
 	number  int
 	span    AttemptSpan // or nil
+	hedge   bool        // sent because another had not begun to answer
 
 	upstreamID, tier, version string
 }

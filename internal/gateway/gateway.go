@@ -55,6 +55,8 @@ type Deps struct {
 	Metrics *Metrics
 	// Tracer hears of requests and attempts; nil: nobody does.
 	Tracer Tracer
+	// Meter hears of attempts; nil: nobody does.
+	Meter Meter
 	// RequestLog keeps requests of tenants that asked for it; nil: none are.
 	RequestLog RequestLog
 }
@@ -79,6 +81,7 @@ type Gateway struct {
 	limits  Limits
 	metrics *Metrics
 	tracer  Tracer // or nil
+	meter   Meter  // or nil
 	recent  ring
 	// requestLog keeps requests of tenants that asked for it; or nil.
 	requestLog RequestLog
@@ -114,7 +117,7 @@ func New(d Deps, s State) (*Gateway, error) {
 	if d.Journal == nil || d.Router == nil || d.Quota == nil {
 		return nil, errors.New("gateway: journal, router and quota are required")
 	}
-	g := &Gateway{journal: d.Journal, router: d.Router, quota: d.Quota, now: d.Now, random: d.Random, log: d.Logger, limits: d.Limits.withDefaults(), metrics: d.Metrics, tracer: d.Tracer, requestLog: d.RequestLog, idle: make(chan struct{})}
+	g := &Gateway{journal: d.Journal, router: d.Router, quota: d.Quota, now: d.Now, random: d.Random, log: d.Logger, limits: d.Limits.withDefaults(), metrics: d.Metrics, tracer: d.Tracer, meter: d.Meter, requestLog: d.RequestLog, idle: make(chan struct{})}
 	if g.now == nil {
 		g.now = time.Now
 	}

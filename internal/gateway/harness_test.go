@@ -117,6 +117,7 @@ type setup struct {
 	limits gateway.Limits
 	log    gateway.RequestLog
 	tracer gateway.Tracer
+	meter  gateway.Meter
 	disk   *fullDisk // stands before the journal
 	fs     journal.FS
 	// before puts something before the journal.
@@ -179,7 +180,7 @@ func start(t *testing.T, s setup) *harness {
 	if s.before != nil {
 		kept = s.before(kept)
 	}
-	h.g, err = gateway.New(gateway.Deps{Journal: kept, Router: route.New(a, now()), Quota: quota.New(quota.Options{}), Now: now, Random: func() uint64 { return 1 }, Limits: s.limits, RequestLog: s.log, Tracer: s.tracer}, h.state)
+	h.g, err = gateway.New(gateway.Deps{Journal: kept, Router: route.New(a, now()), Quota: quota.New(quota.Options{}), Now: now, Random: func() uint64 { return 1 }, Limits: s.limits, RequestLog: s.log, Tracer: s.tracer, Meter: s.meter}, h.state)
 	if err != nil {
 		t.Fatal(err)
 	}

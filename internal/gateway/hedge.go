@@ -134,7 +134,7 @@ func (c *call) second(h *alliance.Hedge) *attempt {
 		}
 	}
 	c.Began(&d)
-	b := &attempt{c: c, st: c.st, d: &d, started: now}
+	b := &attempt{c: c, st: c.st, d: &d, started: now, hedge: true}
 	if _, ready := b.prepare(); !ready {
 		return nil
 	}

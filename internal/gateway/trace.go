@@ -50,7 +50,20 @@ type AttemptTrace struct {
 	Reason    string // empty when served
 	Usage     usage.Vector
 	TTFT      time.Duration
+
+	Model  string // of the terms, id@version
+	Stream bool
+	Took   time.Duration // from the intent to the end
+	// Hedge says that the attempt was sent because another had not begun to answer.
+	Hedge bool
+	// Cancelled says that the gateway ended the attempt: another was first,
+	// the client left, or the gateway stops.
+	Cancelled bool
 }
+
+// Meter hears of every attempt as it ends. Its method returns at once and
+// keeps nothing of what it is given.
+type Meter interface{ Attempt(e *AttemptTrace) }
 
 // beginTrace begins the request's span, where requests are traced.
 func (c *call) beginTrace() {
@@ -63,20 +76,28 @@ func (c *call) beginTrace() {
 	}
 }
 
-// endTrace ends the attempt's span.
+// endTrace ends the attempt's span and has it measured, where somebody asked
+// for that.
 func (a *attempt) endTrace(now time.Time, e *request.Ending) {
-	if a.span == nil {
+	c, d := a.c, a.d
+	if a.span == nil && c.g.meter == nil {
 		return
 	}
-	c, d := a.c, a.d
 	v := AttemptTrace{
 		Operation: c.operation(), Attempt: a.id, Number: a.number, Request: c.ID, Provider: string(d.Pool.Provider), Pool: string(d.Pool.ID), Contract: string(d.Contract),
 		Asked: upstreamName(d), Answered: a.version, Upstream: a.upstreamID, Outcome: outcomeName(e.Status), Usage: e.Usage, TTFT: e.TTFT,
+		Model: c.ModelName, Stream: c.req.Stream, Took: e.Duration, Hedge: a.hedge,
 	}
 	if e.Status != record.Served {
 		v.Reason = e.Reason
+		v.Cancelled = e.Reason == request.ReasonHedged || e.Reason == request.ReasonClientLeft || e.Reason == request.ReasonDraining
 	}
-	a.span.End(now, v)
+	if c.g.meter != nil {
+		c.g.meter.Attempt(&v)
+	}
+	if a.span != nil {
+		a.span.End(now, v)
+	}
 }
 
 // operation is the name that traces have for the kind of the request.
