@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -23,6 +25,7 @@ import (
 	"github.com/accordo-ai/accordo/internal/journal"
 	"github.com/accordo-ai/accordo/internal/provider/upstream"
 	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/accordo-ai/accordo/internal/requestlog"
 	"github.com/accordo-ai/accordo/internal/store/sqlite"
 )
 
@@ -85,6 +88,7 @@ func Doctor(ctx context.Context, w io.Writer, o DoctorOptions) error {
 	d := &doctor{o: o}
 	if a := d.terms(); a != nil {
 		d.keys(a)
+		d.offers(a)
 		d.endpoints(ctx, a)
 	}
 	d.machine()
@@ -101,6 +105,11 @@ func Doctor(ctx context.Context, w io.Writer, o DoctorOptions) error {
 		return ExitError{Code: ExitWrong}
 	}
 	return nil
+}
+
+// failed reports whether something was found wrong with what is named.
+func (d *doctor) failed(about string) bool {
+	return slices.ContainsFunc(d.list, func(x Diagnosis) bool { return x.About == about && x.State == stateWrong })
 }
 
 func (d *doctor) write(w io.Writer) error {
@@ -125,15 +134,15 @@ func (d *doctor) terms() *alliance.Alliance {
 	var faults *file.Faults
 	switch {
 	case errors.As(err, &faults):
-		d.wrong("file", "run `accordo check` for all of them with their places", "%s", firstLine(err))
+		d.wrong("file", "run `accordo check "+d.o.File+"` for all faults with their places and what to write", "%s", firstLine(err))
 		return nil
 	case err != nil:
-		d.wrong("file", "name a file that can be read", "%s", err)
+		d.wrong("file", "name the file that `accordo up` serves; without one the built-in example is examined", "%s", err)
 		return nil
 	}
 	d.fine("file", "%d pools, %d contracts, %d rights, %d plans. Terms %s.", len(a.Pools), len(a.Contracts), len(a.Rights), len(a.Plans), a.Hash[:12])
 	if len(warnings) > 0 {
-		d.note("file", "run `accordo check`", "%d warnings", len(warnings))
+		d.note("file", "run `accordo check "+d.o.File+"`", "%d warnings", len(warnings))
 	}
 	return a
 }
@@ -195,7 +204,7 @@ func (d *doctor) endpoints(ctx context.Context, a *alliance.Alliance) {
 		about := "pool " + string(p.ID)
 		credential, err := upstream.Secret(p.Endpoint.Secret, os.Getenv)
 		if err != nil {
-			d.wrong(about, "give the credential to the process that serves", "%s", err)
+			d.wrong(about, "give the credential to the process that serves, and to this one: export "+p.Endpoint.Secret+"=…, or a file that secret names", "%s", err)
 			continue
 		}
 		d.secretFile(about, p.Endpoint.Secret)
@@ -261,7 +270,7 @@ func (d *doctor) reach(ctx context.Context, about string, u *url.URL, o *upstrea
 	}
 	secured := tls.Client(conn, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots, Certificates: o.Certificates, ServerName: u.Hostname()})
 	if err := secured.HandshakeContext(ctx); err != nil {
-		d.wrong(about, "a certificate of this name from an authority that this machine or the endpoint's ca knows", "%s does not agree on TLS: %s", address, err)
+		d.wrong(about, tlsRemedy(err, u.Hostname()), "%s does not agree on TLS: %s", address, err)
 		return err
 	}
 	state := secured.ConnectionState()
@@ -270,6 +279,28 @@ func (d *doctor) reach(ctx context.Context, about string, u *url.URL, o *upstrea
 		d.note(about, "ask the provider to renew it", "the certificate of %s ends on %s", address, until.UTC().Format(time.DateOnly))
 	}
 	return nil
+}
+
+// tlsRemedy says what to do about a handshake that failed.
+func tlsRemedy(err error, host string) string {
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var plain tls.RecordHeaderError
+	var alert tls.AlertError
+	switch {
+	case errors.As(err, &plain):
+		return "there is no TLS at that port: check the port, or write http: where the network is private"
+	case errors.As(err, &unknown):
+		return "if the provider has authorities of its own, name their file as the endpoint's ca; if not, somebody else may answer there"
+	case errors.As(err, &name):
+		return "write the name that the certificate is for into the endpoint's url, instead of " + host
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "look at this machine's clock; if it is right, ask the provider for a certificate that is valid"
+	case errors.As(err, &alert):
+		return "the provider refuses this client: give the endpoint its client_cert and client_key, or newer ones"
+	}
+	return "a certificate of this name from an authority that this machine or the endpoint's ca knows"
 }
 
 // call asks the provider for its models, which costs nothing.
@@ -327,28 +358,36 @@ func (d *doctor) data(ctx context.Context) {
 	case err != nil:
 		d.wrong("data", "give a directory that can be read", "%s", err)
 		return
+	case !info.IsDir():
+		d.wrong("data", "name the directory that `accordo up --data` was given", "%s is a file", d.o.Data)
+		return
 	case info.Mode().Perm()&0o077 != 0:
 		d.note("data", "chmod 700 "+d.o.Data, "others can look into the data directory: it has mode %o", info.Mode().Perm())
 	}
-	d.disk()
 	dir, err := datadir.OpenReadOnly(d.o.Data)
-	if err != nil {
-		d.wrong("data", "name the directory that `accordo up --data` was given", "%s", err)
+	if errors.Is(err, datadir.ErrNone) {
+		d.wrong("data", "name the directory that `accordo up --data` was given", "%s is no data directory", d.o.Data)
 		return
 	}
+	d.disk()
+	if err != nil {
+		d.wrong("data", "put the file back from a copy of the directory", "%s", err)
+		return
+	}
+	d.requestLog(dir)
 	defer dir.Close()
 	d.books(ctx, dir)
 }
 
 func (d *doctor) disk() {
 	if free, ok := diskFree(d.o.Data); ok && free < lowDisk {
-		d.wrong("disk", "make room: when the disk is full requests are refused", "%d MB are left", free>>20)
+		d.wrong("disk", fmt.Sprintf("make room, at least %d MB: when the disk is full requests are refused, and request logs have stopped already", uint64(lowDisk)>>20), "%d MB are left", free>>20)
 	} else if ok {
 		d.fine("disk", "%d MB are left", free>>20)
 	}
 	f, err := os.CreateTemp(d.o.Data, "doctor-*")
 	if err != nil {
-		d.wrong("disk", "make the directory writable for the user that serves", "the data directory cannot be written: %s", err)
+		d.wrong("disk", writeRemedy(err), "the data directory cannot be written: %s", err)
 		return
 	}
 	defer os.Remove(f.Name())
@@ -359,7 +398,7 @@ func (d *doctor) disk() {
 	}
 	switch took := time.Since(begin); {
 	case err != nil:
-		d.wrong("disk", "check the disk", "writing fails: %s", err)
+		d.wrong("disk", writeRemedy(err), "writing fails, so that requests would be refused: %s", err)
 	case took > slowSync:
 		d.note("disk", "with --durability=disk every answer waits for this; use a faster disk", "making 4 KB safe takes %s", took.Round(time.Millisecond))
 	default:
@@ -367,9 +406,38 @@ func (d *doctor) disk() {
 	}
 }
 
+// writeRemedy says what to do about a disk that refuses.
+func writeRemedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room, or raise the quota; what serves goes on by itself then"
+	case errors.Is(err, syscall.EROFS):
+		return "mount the file system for writing; if the system made it read-only, look at the kernel's log first, and at the disk"
+	case errors.Is(err, fs.ErrPermission):
+		return "run this as the user that serves, or make the directory that user's: chown -R"
+	}
+	return "look at the kernel's log: the disk may be failing"
+}
+
+// requestLog looks at what tenants asked to have kept.
+func (d *doctor) requestLog(dir *datadir.Dir) {
+	size, tenants, err := requestlog.Size(dir.Requests())
+	switch {
+	case err != nil:
+		d.wrong("log", "give the directory to the user that serves, and its files mode 600", "the request log cannot be read: %s", err)
+	case tenants > 0:
+		d.fine("log", "request logs of %d tenants have %d MB", tenants, size>>20)
+	}
+}
+
 // books reads the journal from where the books end, and compares.
 func (d *doctor) books(ctx context.Context, dir *datadir.Dir) {
 	store, err := sqlite.OpenReader(ctx, dir.Books())
+	if err != nil && d.failed("disk") {
+		d.wrong("books", "the disk first, see above; then run this again", "%s", err)
+		d.journal(dir, 1)
+		return
+	}
 	if err != nil {
 		do := "see whether another program holds the file; the journal is the truth, so that books which are moved away are posted anew at the next start"
 		if errors.Is(err, fs.ErrNotExist) {
@@ -424,7 +492,7 @@ func (d *doctor) journal(dir *datadir.Dir, from uint64) (last uint64) {
 		}
 	}
 	if ahead := time.Unix(0, at).Sub(d.o.Now); ahead > clockSlack {
-		d.wrong("clock", "set the clock, and keep it with NTP: limits and rights are judged by it", "the journal's last record is %s in the future", ahead.Round(time.Second))
+		d.wrong("clock", "set the clock, and keep it with NTP: limits and rights are judged by it. If it is right now, it was wrong then: what was recorded bears those times", "this machine says %s, and the journal's last record is %s later: the clock was set back, or the directory comes from a machine whose clock is ahead", d.o.Now.UTC().Format(time.RFC3339), ahead.Round(time.Second))
 	} else {
 		d.fine("clock", "%s, not before the journal's last record", d.o.Now.UTC().Format(time.RFC3339))
 	}

@@ -173,3 +173,22 @@ func wholeLines(name string) (whole, all int64, err error) {
 	}
 	return 0, all, nil
 }
+
+// Size tells how many bytes a log has, and of how many tenants.
+func Size(dir string) (bytes int64, tenants int, err error) {
+	last := ""
+	err = days(dir, func(tenant string, _ time.Time, name string) error {
+		info, err := os.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // deleted meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		if bytes += info.Size(); tenant != last {
+			tenants, last = tenants+1, tenant
+		}
+		return nil
+	})
+	return bytes, tenants, err
+}
