@@ -287,7 +287,7 @@ func tlsRemedy(err error, host string) string {
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var plain tls.RecordHeaderError
-	var alert tls.AlertError
+	var sent *net.OpError
 	switch {
 	case errors.As(err, &plain):
 		return "there is no TLS at that port: check the port, or write http: where the network is private"
@@ -297,7 +297,7 @@ func tlsRemedy(err error, host string) string {
 		return "write the name that the certificate is for into the endpoint's url, instead of " + host
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "look at this machine's clock; if it is right, ask the provider for a certificate that is valid"
-	case errors.As(err, &alert):
+	case errors.As(err, &sent) && sent.Op == "remote error": // an alert of the other side
 		return "the provider refuses this client: give the endpoint its client_cert and client_key, or newer ones"
 	}
 	return "a certificate of this name from an authority that this machine or the endpoint's ca knows"

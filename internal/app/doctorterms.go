@@ -80,29 +80,44 @@ func (o offer) served(a *alliance.Alliance, r *route.Router, at time.Time) (yes 
 	return false, why
 }
 
-// ends are the instants up to now at which a right, a contract or a price of
-// the file ended, the latest first.
-func ends(a *alliance.Alliance, now time.Time) (list []time.Time) {
-	add := func(d alliance.Date) {
-		if !d.IsZero() && !d.After(now) {
-			list = append(list, d.Time)
-		}
-	}
-	for i := range a.Rights {
-		add(a.Rights[i].Until)
-	}
-	for i := range a.Contracts {
-		add(a.Contracts[i].Until)
-	}
-	for i := range a.Prices {
-		add(a.Prices[i].Until)
-	}
-	slices.SortFunc(list, func(x, y time.Time) int { return y.Compare(x) })
-	return slices.Compact(list)
+// ending is an instant with what ended then.
+type ending struct {
+	at   time.Time
+	what []string
 }
 
-// maxEnds bounds how many ends in the past are looked back beyond.
-const maxEnds = 16
+// ends are the instants up to now at which rights, contracts or prices of the
+// file ended, the latest first.
+func ends(a *alliance.Alliance, now time.Time) (list []ending) {
+	add := func(d alliance.Date, what string) {
+		if d.IsZero() || d.After(now) {
+			return
+		}
+		if i := slices.IndexFunc(list, func(e ending) bool { return e.at.Equal(d.Time) }); i >= 0 {
+			list[i].what = append(list[i].what, what)
+			return
+		}
+		list = append(list, ending{d.Time, []string{what}})
+	}
+	for i := range a.Rights {
+		add(a.Rights[i].Until, "right "+string(a.Rights[i].ID))
+	}
+	for i := range a.Contracts {
+		add(a.Contracts[i].Until, "contract "+string(a.Contracts[i].ID))
+	}
+	for i := range a.Prices {
+		add(a.Prices[i].Until, "price "+string(a.Prices[i].ID))
+	}
+	slices.SortFunc(list, func(x, y ending) int { return y.at.Compare(x.at) })
+	return list
+}
+
+const (
+	// maxEnds bounds how many ends in the past are looked back beyond.
+	maxEnds = 16
+	// maxOffersShown bounds the offers that are told one by one.
+	maxOffersShown = 20
+)
 
 // offers looks for what customers may ask for and no pool may serve: what
 // ended, and what will within expirySoon.
@@ -111,20 +126,31 @@ func (d *doctor) offers(a *alliance.Alliance) {
 	past = past[:min(len(past), maxEnds)]
 	today, soon := route.New(a, now), route.New(a, now.Add(expirySoon))
 	var never []string
-	count := 0
+	count, told, untold := 0, 0, 0
+	tell := func(say func(about, do, says string, args ...any), do, says string, args ...any) {
+		if told++; told > maxOffersShown {
+			untold++
+			return
+		}
+		say("rights", do, says, args...)
+	}
 	for _, o := range offersOf(a) {
 		what := fmt.Sprintf("%s for plan %s in %s through %s", o.model, o.plan, o.territory, o.channel)
-		explain := fmt.Sprintf("accordo explain --file %s --model %s --plan %s --channel %s --territory %s", d.o.File, o.model, o.plan, o.channel, o.territory)
+		explain := "accordo explain"
+		if d.o.File != "" {
+			explain += " --file " + d.o.File
+		}
+		explain += fmt.Sprintf(" --model %s --plan %s --channel %s --territory %s", o.model, o.plan, o.channel, o.territory)
 		yes, why := o.served(a, today, now)
 		if yes {
 			count++
 			if later, why := o.served(a, soon, now.Add(expirySoon)); !later {
-				d.note("rights", "renew it in time; "+explain+" --at "+now.Add(expirySoon).UTC().Format(time.DateOnly), "%s ends within %d days: %s", what, expirySoon/(24*time.Hour), why)
+				tell(d.note, "renew it in time; "+explain+" --at "+now.Add(expirySoon).UTC().Format(time.DateOnly), "%s ends within %d days: %s", what, expirySoon/(24*time.Hour), why)
 			}
 			continue
 		}
-		ended := slices.IndexFunc(past, func(at time.Time) bool {
-			before := at.Add(-time.Second)
+		ended := slices.IndexFunc(past, func(e ending) bool {
+			before := e.at.Add(-time.Second)
 			was, _ := o.served(a, route.New(a, before), before)
 			return was
 		})
@@ -132,7 +158,10 @@ func (d *doctor) offers(a *alliance.Alliance) {
 			never = append(never, string(o.model)+" ("+string(o.plan)+")")
 			continue
 		}
-		d.wrong("rights", "renew what ended, or take the model out of the plan; "+explain, "%s is refused since %s: %s", what, past[ended].UTC().Format(time.DateOnly), why)
+		tell(d.wrong, "renew what ended, or take the model out of the plan; "+explain, "%s is refused since %s, when %s ended: %s", what, past[ended].at.UTC().Format(time.DateOnly), few(past[ended].what), why)
+	}
+	if untold > 0 {
+		d.note("rights", "", "and %d combinations more that ended or will soon", untold)
 	}
 	d.fine("rights", "%d combinations of model, plan, channel and territory of the keys may be served", count)
 	if len(never) > 0 {
