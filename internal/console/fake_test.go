@@ -44,6 +44,7 @@ type fake struct {
 	fault         string // that the verification found
 	pdfForPartner bool
 	ordered       []order
+	margins       []admin.MarginRow // in the place of the invented ones
 }
 
 func newFake(t testing.TB) *fake {

@@ -161,7 +161,8 @@ func (f *fake) SalesInvoicePDF(ctx context.Context, w io.Writer, customer string
 
 func (f *fake) Margin(_ context.Context, by string, month int32) (admin.Margin, error) {
 	m := admin.Margin{By: by, Month: month, Closed: month <= 202610, Operator: "openai", Currency: "USD", Simulated: true, SimulatedSays: f.or("stand-ins answer"), Rows: []admin.MarginRow{}, Rest: []admin.MarginRow{}}
-	if f.many < 0 {
+	if f.many < 0 || f.margins != nil {
+		m.Rows = append(m.Rows, f.margins...)
 		return m, f.broken
 	}
 	m.Rows = append(m.Rows,
