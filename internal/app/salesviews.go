@@ -107,17 +107,17 @@ func newMargins() *margins {
 
 // of returns a kept margin, or makes it when its turn comes.
 func (m *margins) of(ctx context.Context, q marginOf, make func() (*settle.Margin, error)) (*settle.Margin, error) {
+	if v := m.have(q); v != nil {
+		return v, nil
+	}
 	select {
 	case m.turn <- struct{}{}:
 		defer func() { <-m.turn }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	m.mu.Lock()
-	v := m.kept[q]
-	m.mu.Unlock()
-	if v != nil {
-		return v, nil
+	if v := m.have(q); v != nil {
+		return v, nil // made while this one waited
 	}
 	v, err := make()
 	if err != nil || !v.Closed {
@@ -130,6 +130,12 @@ func (m *margins) of(ctx context.Context, q marginOf, make func() (*settle.Margi
 	}
 	m.kept[q] = v
 	return v, nil
+}
+
+func (m *margins) have(q marginOf) *settle.Margin {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.kept[q]
 }
 
 // Margin says what the requests of a month brought in and cost.
