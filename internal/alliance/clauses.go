@@ -22,11 +22,24 @@ type Option struct {
 	Becomes    Shape            `yaml:"becomes,omitempty"`     // of a contract of the shape option: its shape once it is exercised
 	// What exercise adds: capacity on top of the contract's, floors and fees on
 	// top of those of the same interval, or further intervals.
-	Ramp    []RampStep `yaml:"ramp,omitempty"`
-	Floors  []Floor    `yaml:"floors,omitempty"`
-	Fees    []Fee      `yaml:"fees,omitempty"`
+	Ramp   []RampStep `yaml:"ramp,omitempty"`
+	Floors []Floor    `yaml:"floors,omitempty"`
+	Fees   []Fee      `yaml:"fees,omitempty"`
+	// Price is the formula of the fees that the added capacity costs, in the
+	// place of Fees.
+	Price   *OptionPrice `yaml:"price,omitempty"`
 	Sourced `yaml:",inline"`
 }
+
+// OptionPrice says what the capacity that an option adds costs: a factor, in
+// parts per million, of what the contract's own costs for as much in the same
+// interval.
+type OptionPrice struct {
+	FactorPPM int64 `yaml:"factor_ppm"`
+}
+
+// MaxOptionFactorPPM bounds the factor of an option's price: ten times.
+const MaxOptionFactorPPM = 10_000_000
 
 // MaxNoticeDays bounds the notice of an option.
 const MaxNoticeDays = 3650

@@ -22,18 +22,32 @@ type Clause struct {
 // read it.
 func Clauses(c *alliance.Contract, currency money.Currency) []Clause {
 	list := []Clause{{Name: "Shape", Says: Says(c.Shape)}}
+	if !c.From.IsZero() {
+		list = append(list, Clause{Name: "Term", Says: "It runs from " + c.From.String() + until(c.Until) + "."})
+	}
 	add := func(name, says string, s alliance.Sourced) {
 		list = append(list, Clause{name, says, s.Claim, s.Assumption})
 	}
 	in := func(a money.Amount) string { return a.String() + " " + string(currency) }
+	if c.Headline != nil {
+		add("Headline", "It was announced as "+in(*c.Headline)+" in all.", alliance.Sourced{})
+	}
 	if n := len(c.Floors); n > 0 {
 		what := "What is missing at the end of an interval is owed as a shortfall when the month closes, unless the provider waives it, with a reason."
 		if c.Shape == alliance.PrepaidCredit {
 			what = "What is left at the end of an interval is forfeited."
 		}
-		add("Intervals", fmt.Sprintf("%s, from %s to %s. %s", count(n, "interval"), c.Floors[0].From, c.Floors[n-1].Until, what), alliance.Sourced{})
+		var sum money.Amount
+		for _, f := range c.Floors {
+			sum = plus(sum, f.Amount)
+		}
+		add("Intervals", fmt.Sprintf("%s, from %s to %s, of %s in all. %s", count(n, "interval"), c.Floors[0].From, c.Floors[n-1].Until, in(sum), what), alliance.Sourced{})
 	}
 	if n := len(c.Fees); n > 0 {
+		var sum money.Amount
+		for _, f := range c.Fees {
+			sum = plus(sum, f.Amount)
+		}
 		due := "due whether the capacity is used or not"
 		switch {
 		case DrawnByFees(c):
@@ -41,14 +55,10 @@ func Clauses(c *alliance.Contract, currency money.Currency) []Clause {
 		case HasFloor(c.Shape):
 			due = "due besides use and beside the credit"
 		}
-		add("Fees", fmt.Sprintf("Fixed payments in %s, from %s to %s, %s; each month bears its days' part.", count(n, "interval"), c.Fees[0].From, c.Fees[n-1].Until, due), alliance.Sourced{})
-	}
-	for i := range c.Rates {
-		r := &c.Rates[i]
-		add("Commitment per hour", fmt.Sprintf("%s an hour from %s to %s, paid whether it is used or not; use beyond it costs the list price.", in(r.PerHour), r.From, r.Until), r.Sourced)
+		add("Fees", fmt.Sprintf("Fixed payments in %s, from %s to %s, of %s in all, %s; each month bears its days' part.", count(n, "interval"), c.Fees[0].From, c.Fees[n-1].Until, in(sum), due), alliance.Sourced{})
 	}
 	if c.HeadlineGap != nil {
-		add("Headline", "The headline and the intervals differ by "+in(*c.HeadlineGap)+", as is known.", alliance.Sourced{})
+		add("Headline gap", "The headline and the intervals differ by "+in(*c.HeadlineGap)+", as is known.", alliance.Sourced{})
 	}
 	if r := c.Rollover; r != nil {
 		most := "without a cap"
@@ -88,10 +98,16 @@ func beyond(c *alliance.Contract, in func(money.Amount) string) (list []Clause) 
 		if o.FactorPPM > 0 {
 			says = "Usage beyond the commitment costs " + ppm(o.FactorPPM) + " of the contract's price."
 		}
+		for _, r := range o.Rates {
+			says += " " + premium(&r, in)
+		}
+		if len(o.Tiers) > 0 {
+			says += " What the provider serves in " + names(o.Tiers) + " is beyond it."
+		}
 		add("Overage", says, o.Sourced)
 	}
 	if e := c.Eligibility; e != nil {
-		add("Eligibility", eligible(e), e.Sourced)
+		add("Eligibility", eligible(c), e.Sourced)
 	}
 	if t := c.TrueUp; t != nil {
 		says := "The floor may be raised, for a discount on what retires it"
@@ -115,9 +131,12 @@ func beyond(c *alliance.Contract, in func(money.Amount) string) (list []Clause) 
 	return list
 }
 
-// eligible tells which charges retire a floor.
-func eligible(e *alliance.Eligibility) string {
-	says := "The floor is retired by what is paid"
+// eligible tells which charges retire a floor, or draw on a credit.
+func eligible(c *alliance.Contract) string {
+	e, says := c.Eligibility, "The floor is retired by what is paid"
+	if c.Shape == alliance.PrepaidCredit {
+		says = "The credit is drawn on by what usage costs"
+	}
 	if e.Base == alliance.EligibleGross {
 		says = "The floor is retired at list prices, before discounts"
 	}
@@ -133,10 +152,30 @@ func eligible(e *alliance.Eligibility) string {
 	if len(e.ExceptPools) > 0 {
 		says += ", not on the pools " + names(e.ExceptPools)
 	}
+	if DrawnByFees(c) {
+		says += ", and by the contract's fees"
+	}
+	if c.Shape == alliance.PrepaidCredit {
+		return says + "."
+	}
 	if e.MarketplaceCapPPM == 0 {
 		return says + "; charges of the provider's marketplace retire none of it."
 	}
 	return says + "; charges of the provider's marketplace retire at most " + ppm(e.MarketplaceCapPPM) + " of it."
+}
+
+// premium tells the prices of one model beyond a commitment.
+func premium(r *alliance.OverageRates, in func(money.Amount) string) string {
+	return fmt.Sprintf("A million tokens of %s cost %s of input, %s read from and %s written to a cache, %s of output and %s of reasoning.",
+		r.Model, in(r.Input), in(r.CacheRead), in(r.CacheWrite), in(r.Output), in(r.Reasoning))
+}
+
+// until tells an end, if there is one.
+func until(d alliance.Date) string {
+	if d.IsZero() {
+		return " on, without an end"
+	}
+	return " to " + d.String()
 }
 
 func names[T ~string](ids []T) string {

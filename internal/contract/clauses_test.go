@@ -34,18 +34,18 @@ func TestClauses_AreToldInWords(t *testing.T) {
 		got[clause.Name] = clause
 	}
 	for name, want := range map[string]string{
-		"Shape":               "Spend floor",
-		"Intervals":           "2 intervals, from 2026-01-01 to 2028-01-01.",
-		"Fees":                "Fixed payments in 1 interval,",
-		"Headline":            "differ by 5.00 USD",
-		"Overage":             "costs 120 % of the contract's price",
-		"Eligibility":         "retired by what is paid, not for the models m1, m2; charges of the provider's marketplace retire at most 25 % of it.",
-		"True-up":             "for a discount on what retires it: 5 % from 5.00 USD, 7 % from 38000000000.00 USD.",
-		"True-down":           "cut once, by at most 10 %",
-		"Late delivery":       "What is not delivered is not paid",
-		"Commitment per hour": "5.00 USD an hour from 2026-01-01 to 2027-01-01, paid whether it is used or not",
-		"Rollover":            "12.5 % of a paid shortfall counts for later intervals, without a cap, and is forfeited after 1 month.",
-		"Revenue share":       "The provider gets 20 % of all that is owed to the operator, until it comes to 38000000000.00 USD in all; it begins on 2026-01-01, and ends on 2031-01-01.",
+		"Shape":         "Spend floor",
+		"Intervals":     "2 intervals, from 2026-01-01 to 2028-01-01, of 0.00 USD in all.",
+		"Fees":          "Fixed payments in 1 interval,",
+		"Headline gap":  "differ by 5.00 USD",
+		"Overage":       "costs 120 % of the contract's price",
+		"Eligibility":   "retired by what is paid, not for the models m1, m2; charges of the provider's marketplace retire at most 25 % of it.",
+		"True-up":       "for a discount on what retires it: 5 % from 5.00 USD, 7 % from 38000000000.00 USD.",
+		"True-down":     "cut once, by at most 10 %",
+		"Late delivery": "What is not delivered is not paid",
+		"Rate per hour": "5.00 USD for every hour from 2026-01-01 to 2027-01-01, used or not",
+		"Rollover":      "12.5 % of a paid shortfall counts for later intervals, without a cap, and is forfeited after 1 month.",
+		"Revenue share": "The provider gets 20 % of all that is owed to the operator, until it comes to 38000000000.00 USD in all; it begins on 2026-01-01, and ends on 2031-01-01.",
 	} {
 		if !strings.Contains(got[name].Says, want) {
 			t.Errorf("%s says %q, want %q", name, got[name].Says, want)

@@ -1,7 +1,6 @@
 package contract
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -59,7 +58,10 @@ func exercise(c *alliance.Contract, at alliance.Date) *alliance.Contract {
 		e.Floors = append(e.Floors, f)
 		e.Until = latest(e.Until, f.Until)
 	}
-	for _, f := range o.Fees {
+	added := *o
+	added.Fees = optionFees(c)
+	e.Option = &added
+	for _, f := range added.Fees {
 		if i := slices.IndexFunc(e.Fees, func(b alliance.Fee) bool { return b.From.Equal(f.From.Time) }); i >= 0 {
 			e.Fees[i].Amount = plus(e.Fees[i].Amount, f.Amount)
 			continue
@@ -79,7 +81,7 @@ func Offered(c *alliance.Contract) *alliance.Contract {
 	if Optional(c) {
 		e.Shape = o.Becomes
 	}
-	e.Ramp, e.Floors, e.Fees = o.Ramp, o.Floors, o.Fees
+	e.Ramp, e.Floors, e.Fees = o.Ramp, o.Floors, optionFees(c)
 	for _, f := range o.Floors {
 		e.Until = latest(e.Until, f.Until)
 	}
@@ -128,45 +130,66 @@ func sumRamps(base, more []alliance.RampStep) []alliance.RampStep {
 	return slices.CompactFunc(list, func(x, y alliance.RampStep) bool { return x.From.Equal(y.From.Time) })
 }
 
-// OptionAdds says in words what the exercise of an option brings.
-func OptionAdds(c *alliance.Contract, currency money.Currency) string {
-	return adds(c, func(a money.Amount) string { return a.String() + " " + string(currency) })
+// optionFees are the fees of what an option adds: as listed, or by its price,
+// for each interval of the contract's own fees in which it adds capacity.
+func optionFees(c *alliance.Contract) []alliance.Fee {
+	o := c.Option
+	if o.Price == nil || !c.Exercised.IsZero() {
+		return o.Fees
+	}
+	added := *c
+	added.Ramp, added.Delivered = o.Ramp, nil
+	var list []alliance.Fee
+	for _, f := range c.Fees {
+		until := end(c, f.Until)
+		amount, ok := asMuch(portion(f.Amount, o.Price.FactorPPM), Contracted(&added, f.From.Time, until), Contracted(c, f.From.Time, until))
+		if ok && amount > 0 {
+			list = append(list, alliance.Fee{Term: f.Term, Amount: amount, Sourced: o.Sourced})
+		}
+	}
+	return list
 }
 
-func adds(c *alliance.Contract, in func(money.Amount) string) string {
-	o := c.Option
-	if o == nil {
-		return ""
+// asMuch is what a capacity costs where another costs fee, rounded down.
+func asMuch(fee money.Amount, capacity, of int64) (money.Amount, bool) {
+	if of <= 0 {
+		return 0, false
 	}
-	text := ""
-	add := func(part string) {
-		if text != "" {
-			text += ", "
+	q, _, ok := money.Product(int64(fee), capacity).FloorDiv(of)
+	return money.Amount(q), ok
+}
+
+// LapseCost returns what it costs to let an option lapse, where that can be
+// computed: what the capacity that it adds costs more at the contract's own
+// price, by its last interval that has one, than by the option; 0 where it is
+// not dearer. ok is false for an option on a spend, and where the contract has
+// no price of its own: what would replace it is not in the terms.
+func LapseCost(c *alliance.Contract) (more money.Amount, ok bool) {
+	if !Open(c) || Optional(c) || !Perishes(c.Shape) {
+		return 0, false
+	}
+	e := exercise(c, c.Option.From)
+	var own alliance.Fee
+	var owned int64
+	for _, f := range e.Fees {
+		until := end(e, f.Until)
+		i := slices.IndexFunc(c.Fees, func(b alliance.Fee) bool { return b.From.Equal(f.From.Time) })
+		base, paid := int64(0), money.Amount(0)
+		if i >= 0 {
+			base, paid = Contracted(c, f.From.Time, until), c.Fees[i].Amount
+			if base > 0 {
+				own, owned = c.Fees[i], base
+			}
 		}
-		text += part
-	}
-	if n := len(o.Ramp); n > 0 {
-		last := slices.MaxFunc(o.Ramp, func(x, y alliance.RampStep) int {
-			return cmp.Or(cmp.Compare(x.Chips, y.Chips), cmp.Compare(x.TokensPerMinute, y.TokensPerMinute))
-		})
-		size := fmt.Sprintf("%d chips", last.Chips)
-		if last.TokensPerMinute > 0 {
-			size = fmt.Sprintf("%d tokens a minute", last.TokensPerMinute)
+		added := Contracted(e, f.From.Time, until) - base
+		if added <= 0 {
+			continue
 		}
-		add(fmt.Sprintf("up to %s from %s on", size, o.Ramp[0].From))
+		replaced, fits := asMuch(own.Amount, added, owned)
+		if !fits {
+			return 0, false
+		}
+		more, ok = plus(more, replaced-(f.Amount-paid)), true
 	}
-	var floors, fees money.Amount
-	for _, f := range o.Floors {
-		floors = plus(floors, f.Amount)
-	}
-	for _, f := range o.Fees {
-		fees = plus(fees, f.Amount)
-	}
-	if floors > 0 {
-		add(in(floors) + " of floors")
-	}
-	if fees > 0 {
-		add(in(fees) + " of fees")
-	}
-	return text
+	return max(0, more), ok
 }

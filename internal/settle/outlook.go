@@ -39,6 +39,8 @@ type Outlook struct {
 	// Exercised is the day on which a fact exercised it, and what that brought.
 	Exercised string     `json:"exercised,omitempty"`
 	Dates     []NextDate `json:"dates"`
+	// Clauses tell the contract's clauses in words.
+	Clauses []contract.Clause `json:"clauses"`
 }
 
 // IntervalOutlook is the burn-down of one interval.
@@ -87,7 +89,7 @@ func MakeOutlook(ctx context.Context, books Reader, t *ledger.Terms, id string, 
 		return nil, fmt.Errorf("there is no contract %s in the terms: accordo contracts lists them", id)
 	}
 	c := &a.Contracts[i]
-	o := &Outlook{Contract: c.ID, Title: c.Title, Provider: c.Provider, Shape: c.Shape, Currency: a.CurrencyOf(c), Says: contract.Says(c.Shape), At: at.UTC(), Dates: []NextDate{}}
+	o := &Outlook{Contract: c.ID, Title: c.Title, Provider: c.Provider, Shape: c.Shape, Currency: a.CurrencyOf(c), Says: contract.Says(c.Shape), At: at.UTC(), Dates: []NextDate{}, Clauses: contract.Clauses(c, a.CurrencyOf(c))}
 	if err := o.fees(ctx, books, string(a.Operator), c, at); err != nil {
 		return nil, err
 	}
@@ -117,7 +119,7 @@ func MakeOutlook(ctx context.Context, books Reader, t *ledger.Terms, id string, 
 	o.option(c, at)
 	for _, s := range c.Ramp {
 		if s.From.After(at) {
-			o.Dates = append(o.Dates, NextDate{s.From, "the ramp steps to " + step(&s), 0})
+			o.Dates = append(o.Dates, NextDate{s.From, "the ramp steps to " + contract.StepSize(&s), 0})
 			break
 		}
 	}
@@ -149,13 +151,6 @@ func (o *Outlook) fees(ctx context.Context, books Reader, operator string, c *al
 	}
 	o.FeesAccrued, err = contract.FeesBetween(c, time.Date(int(first/100), time.Month(first%100), 1, 0, 0, 0, 0, time.UTC), at)
 	return err
-}
-
-func step(s *alliance.RampStep) string {
-	if s.TokensPerMinute > 0 {
-		return fmt.Sprintf("%d tokens a minute", s.TokensPerMinute)
-	}
-	return fmt.Sprintf("%d chips", s.Chips)
 }
 
 // interval reads how an interval's floor stands, with what facts changed of it.
@@ -295,14 +290,35 @@ func WriteOutlook(w io.Writer, o *Outlook) error {
 			line("delivered", fmt.Sprintf("%d of %d %s", v.Usable, v.Contracted, v.Unit))
 		}
 	})
-	if err != nil || len(o.Dates) == 0 {
+	if err != nil {
 		return err
 	}
+	if len(o.Dates) > 0 {
+		fmt.Fprintln(w)
+		err = table(w, func(line func(...any)) {
+			line("NEXT DATE", "WHAT", "COSTS IF NOTHING HAPPENS")
+			for _, d := range o.Dates {
+				line(d.On, d.What, d.Cost)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return writeClauses(w, o.Clauses)
+}
+
+// writeClauses tells each clause in its sentence, and what is assumed.
+func writeClauses(w io.Writer, clauses []contract.Clause) error {
 	fmt.Fprintln(w)
 	return table(w, func(line func(...any)) {
-		line("NEXT DATE", "WHAT", "COSTS IF NOTHING HAPPENS")
-		for _, d := range o.Dates {
-			line(d.On, d.What, d.Cost)
+		line("CLAUSE", "SAYS")
+		for _, c := range clauses {
+			says := c.Says
+			if c.Assumed {
+				says += " (assumed)"
+			}
+			line(c.Name, says)
 		}
 	})
 }

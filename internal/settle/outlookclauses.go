@@ -85,5 +85,10 @@ func (o *Outlook) option(c *alliance.Contract, at time.Time) {
 	if at.Before(c.Option.From.Time) {
 		o.Dates = append(o.Dates, NextDate{c.Option.From, "the option can be exercised from here on", 0})
 	}
-	o.Dates = append(o.Dates, NextDate{alliance.Date{Time: notice}, "the option's notice ends: unless it is exercised before (accordo record exercise " + string(c.ID) + "), " + o.Option + " lapse", 0})
+	lapse, known := contract.LapseCost(c)
+	costs := "; what that costs depends on what replaces it"
+	if known {
+		costs = "; as much at the contract's own price costs so much more"
+	}
+	o.Dates = append(o.Dates, NextDate{alliance.Date{Time: notice}, "the option's notice ends: unless it is exercised before (accordo record exercise " + string(c.ID) + "), " + o.Option + " lapse" + costs, lapse})
 }

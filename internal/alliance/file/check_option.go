@@ -73,6 +73,7 @@ func (c *checker) additions(k *alliance.Contract, o *alliance.Option, whole bool
 	for j := range o.Fees {
 		fees = append(fees, interval{o.Fees[j].Term, o.Fees[j].Amount, &o.Fees[j]})
 	}
+	c.optionPrice(k, o, whole)
 	if len(steps)+len(floors)+len(fees) == 0 {
 		c.log.add(c.nodes[o], fmt.Sprintf("contract %s: the option adds nothing", k.ID), "ramp:, floors: or fees: that it adds")
 	}
@@ -129,5 +130,27 @@ func (c *checker) extends(k *alliance.Contract, field string, base, added []inte
 		default:
 			c.log.add(c.at(v.object, "from"), fmt.Sprintf("contract %s: what the option adds from %s to %s is neither an interval of the contract nor follows its last one", k.ID, v.From, v.Until), fmt.Sprintf("from and until of one of its %s, or from: %s", field, last))
 		}
+	}
+}
+
+// optionPrice checks the formula: there are own fees and an own ramp that it
+// can be a factor of, and capacity within the term that it prices.
+func (c *checker) optionPrice(k *alliance.Contract, o *alliance.Option, whole bool) {
+	p := o.Price
+	if p == nil {
+		return
+	}
+	if p.FactorPPM < 1 || p.FactorPPM > alliance.MaxOptionFactorPPM {
+		c.log.add(c.at(p, "factor_ppm"), fmt.Sprintf("contract %s: %d is no factor of a price", k.ID, p.FactorPPM), fmt.Sprintf("factor_ppm: from 1 to %d; 900_000 is a tenth off", alliance.MaxOptionFactorPPM))
+	}
+	switch {
+	case whole || len(k.Fees) == 0:
+		c.log.add(c.at(o, "price"), fmt.Sprintf("contract %s has no fees of its own that the option's price could follow", k.ID), "fees: in the option")
+	case len(o.Fees) > 0:
+		c.log.add(c.at(o, "price"), fmt.Sprintf("contract %s: the option has a price and fees", k.ID), "one of the two")
+	case len(o.Ramp) == 0:
+		c.log.add(c.at(o, "price"), fmt.Sprintf("contract %s: the option has a price and adds no capacity", k.ID), "ramp: what it adds, or take price out")
+	case !k.Until.IsZero() && !o.Ramp[0].From.Before(k.Until.Time):
+		c.log.add(c.at(o, "price"), fmt.Sprintf("contract %s ends on %s: behind it there is no price to follow", k.ID, k.Until), "fees: in the option, for intervals behind the contract")
 	}
 }
