@@ -90,6 +90,7 @@ func Doctor(ctx context.Context, w io.Writer, o DoctorOptions) error {
 		d.keys(a)
 		d.offers(a)
 		d.endpoints(ctx, a)
+		d.rates(a)
 	}
 	d.machine()
 	d.data(ctx)

@@ -51,7 +51,7 @@ func upTo(d alliance.Date) string {
 
 // intervalTable has the interval in force with its forecast.
 func intervalTable(o *admin.Outlook, currency ledger.Asset) *table {
-	t := &table{Name: "interval", Narrow: true, Caption: "The interval in force, and its end at the pace of the last 28 days; the range is by the paces of 7 days, 28 days and the interval so far", Empty: "No floor is in force.", Columns: []column{{Title: "Figure"}, right(string(currency))}}
+	t := &table{Name: "interval", Narrow: true, Caption: "The interval in force, and its end at the pace of the last month; the range is by the paces of 7 days, a month and the interval so far", Empty: "No floor is in force.", Columns: []column{{Title: "Figure"}, right(string(currency))}}
 	v := o.Interval
 	if v == nil {
 		return t

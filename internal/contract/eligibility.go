@@ -2,7 +2,6 @@ package contract
 
 import (
 	"slices"
-	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/money"
@@ -70,18 +69,4 @@ func DiscountPPM(c *alliance.Contract, floor money.Amount) (share int64) {
 		}
 	}
 	return share
-}
-
-// Forecast is what is used after some more time at the pace of a burn over
-// another, rounded down.
-func Forecast(used, burnt money.Amount, over, rest time.Duration) money.Amount {
-	seconds, left := int64(over/time.Second), int64(rest/time.Second)
-	if seconds <= 0 || left <= 0 {
-		return used
-	}
-	more, _, ok := money.Product(int64(burnt), left).FloorDiv(seconds)
-	if !ok {
-		return used
-	}
-	return used + money.Amount(more)
 }

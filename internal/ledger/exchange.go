@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -203,9 +204,14 @@ func (p *factPosting) quote(q *exchange.Quote) error {
 		return err
 	}
 	if c := t.alliance.Currency; q.Base != c && q.Quote != c {
-		return refuse("%s/%s: quote %s or %s against %s, the alliance's currency", q.Base, q.Quote, q.Base, q.Quote, c)
+		return refuse("%s/%s: rates pass through no third currency; record %s or %s against %s, the alliance's: %s", q.Base, q.Quote, q.Base, q.Quote, c, RecordRate(q.Base, c, q.On))
 	}
 	return nil
+}
+
+// RecordRate is the command that records a rate which is missing.
+func RecordRate(base, quote money.Currency, day string) string {
+	return fmt.Sprintf("accordo record rate --base %s --quote %s --rate RATE --on %s --source WHO", base, quote, day)
 }
 
 // moneyOf returns the currency of an entry of the close: that of its contract,
@@ -230,7 +236,7 @@ func (p *monthPosting) rateOf(asset Asset) (exchange.Rate, error) {
 	last := p.end.AddDate(0, 0, -1).Format(time.DateOnly)
 	rate, ok := p.b.rates.Find(money.Currency(asset), p.t.alliance.Currency, last, exchange.Always)
 	if !ok {
-		return rate, refuse("the rate of %s on %s is not known: accordo record rate --base %s --quote %s --rate RATE --on %s --source WHO", asset, last, asset, p.currency(), last)
+		return rate, refuse("the rate of %s on %s is not known: %s", asset, last, RecordRate(money.Currency(asset), p.t.alliance.Currency, last))
 	}
 	return rate, nil
 }

@@ -54,20 +54,16 @@ func (p *monthPosting) expected(c *alliance.Contract, f *alliance.Floor) money.A
 			used, burnt = p.upTo(account), p.b.periods[periodKey{account, p.month}]
 		}
 	}
-	from := p.start
-	if f.From.After(from) {
-		from = f.From.Time
-	}
-	forecast := contract.Forecast(used, burnt, p.end.Sub(from), f.Until.Sub(p.end))
-	missing := contract.Shortfall(f.Amount+p.changedBy(c, f), forecast)
+	forecast := contract.Forecast(used, burnt, p.end.Sub(contract.PaceFrom(f, p.end)), f.Until.Sub(p.end))
+	var credits money.Amount
 	for i := range c.Floors {
 		earlier := &c.Floors[i]
 		credit := p.account(contract.Asset, "rollover_credit", string(c.ID), earlier.From.String())
 		if earlier.From.Before(f.From.Time) && !contract.RolloverEnds(c, earlier).Before(f.Until.Time) {
-			missing -= min(missing, p.withPending(credit))
+			credits += p.withPending(credit)
 		}
 	}
-	missing -= contract.Rollover(c, missing)
+	missing := contract.LikelyShortfall(c, f.Amount+p.changedBy(c, f), forecast, credits)
 	length, elapsed := int64(f.Until.Sub(f.From.Time)/time.Second), int64(p.end.Sub(f.From.Time)/time.Second)
 	part, _, ok := money.Product(int64(missing), elapsed).FloorDiv(max(length, 1))
 	if !ok {

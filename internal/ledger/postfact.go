@@ -203,7 +203,8 @@ func (p *factPosting) closeSuspense(s *SuspenseClosed) error {
 		rules = f.served
 	}
 	if len(rules) == 0 && f.why == NoRate {
-		return refuse("the rate of %s on %s is not known: accordo record rate --base %s --quote %s --rate RATE --on %s --source WHO", held.Asset, time.Unix(0, intent.At).UTC().Format(time.DateOnly), held.Asset, t.alliance.Currency, time.Unix(0, intent.At).UTC().Format(time.DateOnly))
+		day := time.Unix(0, intent.At).UTC().Format(time.DateOnly)
+		return refuse("the rate of %s on %s is not known: %s", held.Asset, day, RecordRate(money.Currency(held.Asset), t.alliance.Currency, day))
 	}
 	if len(rules) == 0 {
 		return refuse("the terms do not rate attempt %s (%s): waive it, and book the invoice line's amount as a difference", s.Attempt, f.why)

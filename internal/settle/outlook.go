@@ -52,14 +52,17 @@ type IntervalOutlook struct {
 	Open     money.Amount  `json:"open"`
 	// Lapsed is what hours that are over left of their commitments.
 	Lapsed money.Amount `json:"lapsed,omitempty"`
-	// Forecast is the use at the interval's end at the pace of the last 28
-	// days; Low and High are the least and the most at the paces of the last 7
-	// days, the last 28 days and the interval so far.
-	Forecast     money.Amount `json:"forecast"`
-	Low          money.Amount `json:"low"`
-	High         money.Amount `json:"high"`
-	LostForecast money.Amount `json:"lost_forecast"` // shortfall or forfeiture at Forecast
-	LostMost     money.Amount `json:"lost_most"`     // at Low
+	// Forecast is the use at the interval's end at the pace of the last month
+	// (contract.PaceFrom), by which closes foresee it, too; Low and High are the
+	// least and the most at the paces of the last 7 days, the last month and the
+	// interval so far.
+	Forecast money.Amount `json:"forecast"`
+	Low      money.Amount `json:"low"`
+	High     money.Amount `json:"high"`
+	// LostForecast is the shortfall or forfeiture at Forecast, less credits that
+	// rolled over and what will roll over.
+	LostForecast money.Amount `json:"lost_forecast"`
+	LostMost     money.Amount `json:"lost_most"` // at Low
 	// Beyond says what usage beyond the promise costs, empty where nothing was
 	// agreed: the contract's price.
 	Beyond string `json:"beyond,omitempty"`
@@ -78,8 +81,8 @@ type NextDate struct {
 
 const day = 24 * time.Hour
 
-// paces are the times back over which the pace of use is taken.
-var paces = [...]time.Duration{28 * day, 7 * day}
+// shortPace is how far back the pace of the last days goes.
+const shortPace = 7 * day
 
 // MakeOutlook reads how a contract stands at an instant from the books.
 func MakeOutlook(ctx context.Context, books Reader, t *ledger.Terms, id string, at time.Time) (*Outlook, error) {
@@ -183,6 +186,12 @@ func interval(ctx context.Context, books Reader, a *alliance.Alliance, c *allian
 		if leg.Basis == contract.AtCommitment {
 			v, err := burnDown(ctx, books, account(leg.Debit), &f, at)
 			if err == nil {
+				var credits money.Amount
+				if credits, err = creditsFor(ctx, books, string(a.Operator), c, &f, at); err != nil {
+					return nil, err
+				}
+				v.LostForecast = contract.LikelyShortfall(c, f.Amount, v.Forecast, credits)
+				v.LostMost = contract.LikelyShortfall(c, f.Amount, v.Low, credits)
 				v.LostAccrued = accrued
 				if c.Overage != nil {
 					v.Beyond = c.Overage.At
@@ -205,8 +214,7 @@ func burnDown(ctx context.Context, books Reader, used ledger.AccountID, f *allia
 	rest := f.Until.Sub(at)
 	v.Low, v.High = contract.Forecast(now, now, at.Sub(f.From.Time), rest), 0
 	v.Forecast, v.High = v.Low, v.Low
-	for i, back := range paces {
-		from := at.Add(-back)
+	for i, from := range [...]time.Time{contract.PaceFrom(f, at), at.Add(-shortPace)} {
 		if !from.After(f.From.Time) {
 			continue
 		}
@@ -214,13 +222,30 @@ func burnDown(ctx context.Context, books Reader, used ledger.AccountID, f *allia
 		if err != nil {
 			return nil, err
 		}
-		end := contract.Forecast(now, now-then, back, rest)
+		end := contract.Forecast(now, now-then, at.Sub(from), rest)
 		if v.Low, v.High = min(v.Low, end), max(v.High, end); i == 0 {
 			v.Forecast = end
 		}
 	}
 	v.LostForecast, v.LostMost = contract.Shortfall(f.Amount, v.Forecast), contract.Shortfall(f.Amount, v.Low)
 	return v, nil
+}
+
+// creditsFor is what rolled over from earlier intervals and holds until the
+// end of one.
+func creditsFor(ctx context.Context, books Reader, operator string, c *alliance.Contract, f *alliance.Floor, at time.Time) (sum money.Amount, err error) {
+	for i := range c.Floors {
+		earlier := &c.Floors[i]
+		if c.Rollover == nil || !earlier.From.Before(f.From.Time) || contract.RolloverEnds(c, earlier).Before(f.Until.Time) {
+			continue
+		}
+		left, err := books.BalanceAt(ctx, ledger.NewAccount(operator, contract.Asset, "rollover_credit", string(c.ID), earlier.From.String()), at.UnixNano())
+		if err != nil {
+			return 0, err
+		}
+		sum += left
+	}
+	return sum, nil
 }
 
 // credits lists what rolled over and when it is forfeited.
@@ -260,7 +285,7 @@ func WriteOutlook(w io.Writer, o *Outlook) error {
 			if v.Lapsed > 0 {
 				line("lapsed with its hours", v.Lapsed)
 			}
-			line("forecast of its end", fmt.Sprintf("%s (%s to %s, by the pace of 7 days, 28 days and the interval)", v.Forecast, v.Low, v.High))
+			line("forecast of its end", fmt.Sprintf("%s (%s to %s, by the pace of 7 days, a month and the interval)", v.Forecast, v.Low, v.High))
 			line("lost at its end", fmt.Sprintf("%s, at most %s", v.LostForecast, v.LostMost))
 			if v.LostAccrued != 0 {
 				line("of it accrued by the last close", v.LostAccrued)
