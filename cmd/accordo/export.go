@@ -26,6 +26,6 @@ type focusCommand struct {
 func (c focusCommand) Run(ctx context.Context, s streams) error {
 	return app.ExportFocus(ctx, s.out, c.Data, app.FocusOrder{
 		Dataset: c.Dataset, FocusVersion: c.FocusVersion, Format: c.Format, Out: c.Out, From: c.From, Until: c.Until,
-		Rules: c.Check, JSON: c.JSON, Version: version, Now: time.Now(),
+		Rules: c.Check, JSON: c.JSON, Version: version, Now: time.Now(), Progress: s.err,
 	})
 }

@@ -25,7 +25,7 @@ type importCommand struct {
 // Run imports an invoice.
 func (c importCommand) Run(ctx context.Context, s streams) error {
 	return app.ImportInvoice(ctx, s.out, c.Data, app.InvoiceOrder{
-		File: c.File, Detail: c.Detail, Provider: c.Provider, Issuer: c.Issuer, Month: c.Month, DryRun: c.DryRun, JSON: c.JSON,
+		File: c.File, Detail: c.Detail, Provider: c.Provider, Issuer: c.Issuer, Month: c.Month, DryRun: c.DryRun, JSON: c.JSON, Progress: s.err,
 	})
 }
 

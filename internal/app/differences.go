@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -87,11 +89,10 @@ func Differences(ctx context.Context, w io.Writer, data string, asJSON bool) err
 }
 
 // explain finds what stands behind differences: lines of the invoices, of
-// which read are parsed already, and attempts of the journal, in one pass.
+// which read are parsed already, and attempts of the journal.
 func (b *books) explain(list []settle.Placed, invoices []*ledger.InvoiceImported, read map[string]*invoice.Invoice) ([]OpenDifference, error) {
 	all := make([]OpenDifference, 0, len(list))
 	byOutcome := map[uint64][]int{}
-	low := ^uint64(0)
 	for i := range list {
 		e := &list[i]
 		id, place, _ := strings.Cut(e.Ref, ".")
@@ -103,9 +104,8 @@ func (b *books) explain(list []settle.Placed, invoices []*ledger.InvoiceImported
 		d.Line = line
 		all = append(all, d)
 		byOutcome[e.First] = append(byOutcome[e.First], i)
-		low = min(low, e.First)
 	}
-	return all, b.attempts(all, byOutcome, low)
+	return all, b.attempts(all, byOutcome)
 }
 
 func (b *books) line(id, place string, invoices []*ledger.InvoiceImported, read map[string]*invoice.Invoice) (*BilledLine, error) {
@@ -137,39 +137,54 @@ func (b *books) line(id, place string, invoices []*ledger.InvoiceImported, read 
 }
 
 // attempts fills in what the journal says of the outcomes that differences
-// cite. An outcome's intent stands before it.
-func (b *books) attempts(all []OpenDifference, byOutcome map[uint64][]int, low uint64) error {
+// cite.
+func (b *books) attempts(all []OpenDifference, byOutcome map[uint64][]int) error {
 	intents := map[uint64][]int{}
-	from := low
-	for r, err := range b.records(low) {
-		if err != nil {
-			return err
-		}
+	err := b.pick(slices.Sorted(maps.Keys(byOutcome)), func(r *record.Record) {
 		for _, i := range byOutcome[r.Sequence] {
 			if o := r.Outcome; o != nil {
 				all[i].Attempt = &ServedAttempt{Attempt: o.Attempt, Tier: o.Tier, Tokens: o.Usage, Outcome: r.Sequence}
 				intents[o.Intent] = append(intents[o.Intent], i)
-				from = min(from, o.Intent)
 			}
 		}
-		delete(byOutcome, r.Sequence)
-		if len(byOutcome) == 0 {
-			break
-		}
+	})
+	if err != nil {
+		return err
 	}
-	for r, err := range b.records(from) {
-		if err != nil {
-			return err
-		}
+	return b.pick(slices.Sorted(maps.Keys(intents)), func(r *record.Record) {
 		for _, i := range intents[r.Sequence] {
 			if in := r.Intent; in != nil {
 				a := all[i].Attempt
 				a.Request, a.Pool, a.Model = in.Request, in.Pool, in.Model
 			}
 		}
-		delete(intents, r.Sequence)
-		if len(intents) == 0 {
-			break
+	})
+}
+
+// readOn is how many records it pays to read over rather than to look for the
+// next one anew.
+const readOn = 2000
+
+// pick reads records of the journal by their numbers, which ascend.
+func (b *books) pick(numbers []uint64, take func(*record.Record)) error {
+	for i := 0; i < len(numbers); {
+		before := i
+		for r, err := range b.records(numbers[i]) {
+			if err != nil {
+				return err
+			}
+			if r.Sequence == numbers[i] {
+				take(&r)
+				if i++; i == len(numbers) {
+					return nil
+				}
+			}
+			if numbers[i] > r.Sequence+readOn {
+				break
+			}
+		}
+		if i == before { // the journal ends before it
+			return nil
 		}
 	}
 	return nil
@@ -213,7 +228,11 @@ func (l *BilledLine) says() string {
 	if len(l.Rows) > 1 {
 		text = fmt.Sprintf("lines %d to %d", l.Rows[0], l.Rows[len(l.Rows)-1])
 	}
-	for _, part := range [...]string{l.Attempt, l.Period, l.Model, l.Tier} {
+	kind := l.Kind
+	if kind == invoice.Use.String() {
+		kind = ""
+	}
+	for _, part := range [...]string{kind, l.Attempt, l.Period, l.Model, l.Tier} {
 		if part != "" {
 			text += ", " + part
 		}
@@ -230,7 +249,14 @@ func (l *BilledLine) says() string {
 // served is what the books have in its place, in words.
 func (d *OpenDifference) served() string {
 	a := d.Attempt
+	kind, id, charge := invoice.ParseChargePlace(d.Price)
 	switch {
+	case charge && d.Kind == invoice.MissingCharge:
+		return fmt.Sprintf("%s of %s, %s", kind, id, -d.Amount)
+	case charge && d.Kind == kind.DiffersAs() && d.Line != nil && d.Line.Amount != nil && !kind.Gathers():
+		return fmt.Sprintf("%s of %s, %s", kind, id, *d.Line.Amount-d.Amount)
+	case charge:
+		return fmt.Sprintf("%s of %s", kind, id)
 	case a == nil:
 		return "-"
 	case d.Group:

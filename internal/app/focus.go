@@ -32,6 +32,7 @@ type FocusOrder struct {
 	JSON         bool
 	Version      string // of the program
 	Now          time.Time
+	Progress     io.Writer // says on a terminal that it takes long; nil: nobody is told
 }
 
 // exported says what an export wrote and how it was judged.
@@ -153,7 +154,7 @@ func (o *FocusOrder) export(ctx context.Context, data string, d focus.Dataset, v
 	if err != nil {
 		return nil, err
 	}
-	gathered, err := b.gather(ctx)
+	gathered, err := b.gather(ctx, o.Progress)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +217,7 @@ func (e *exported) table(b *focus.Books, a *alliance.Alliance, closed int32, d f
 
 // gather reads journal and batches side by side, up to the last batch stored
 // when it begins.
-func (b *books) gather(ctx context.Context) (*focus.Books, error) {
+func (b *books) gather(ctx context.Context, w io.Writer) (*focus.Books, error) {
 	head, err := b.store.Head(ctx)
 	if err != nil {
 		return nil, err
@@ -226,6 +227,8 @@ func (b *books) gather(ctx context.Context) (*focus.Books, error) {
 		return nil, err
 	}
 	gathered := focus.NewBooks(terms)
+	shown := startProgress(w, "reading the books", head.Batch)
+	defer shown.finish()
 	next, stop := iter.Pull2(b.records(1))
 	defer stop()
 	for batch, err := range b.store.Batches(ctx, 1) {
@@ -235,6 +238,7 @@ func (b *books) gather(ctx context.Context) (*focus.Books, error) {
 		if batch.Sequence > head.Batch {
 			break
 		}
+		shown.reach(batch.Sequence)
 		if batch.First <= batch.Last { // a batch that posts a fact holds no record
 			if err := feed(ctx, gathered, next, batch.Last); err != nil {
 				return nil, err

@@ -29,6 +29,7 @@ type InvoiceOrder struct {
 	Month    string // YYYY-MM
 	DryRun   bool
 	JSON     bool
+	Progress io.Writer // says on a terminal that it takes long; nil: nobody is told
 }
 
 // parseMonth reads YYYY-MM as YYYYMM.
@@ -89,7 +90,10 @@ func ImportInvoice(ctx context.Context, w io.Writer, data string, o InvoiceOrder
 			return err
 		}
 	}
+	shown := startProgress(o.Progress, fmt.Sprintf("matching %d lines with the journal", len(parsed.Lines)), 0)
+	defer shown.finish()
 	batch, err := rec.Record(ctx, ledger.Event{InvoiceImported: v}, o.DryRun)
+	shown.finish()
 	if err != nil {
 		return err
 	}

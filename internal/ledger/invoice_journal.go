@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -137,41 +136,7 @@ type provided struct {
 	order    []*billed            // by outcome
 	hours    *covering            // nil where the provider has no commitment per hour
 	groups   map[string][]*billed // by period and name of their model
-}
-
-// read finds the attempts in the journal.
-func (p *provided) read() error {
-	p.attempts, p.groups = map[record.AttemptID]*billed{}, map[string][]*billed{}
-	var err error
-	if p.hours, err = p.covering(); err != nil {
-		return err
-	}
-	open, flows := map[uint64]*billed{}, map[flowKey]*flow{}
-	for r, err := range p.evidence.Records(1) {
-		if err != nil {
-			return fmt.Errorf("read the journal: %w", err)
-		}
-		if r.Sequence > p.b.head.Last {
-			break
-		}
-		switch {
-		case r.Intent != nil:
-			a, err := p.candidate(&r, flows)
-			if err != nil {
-				return err
-			}
-			if a != nil {
-				open[r.Sequence] = a
-			}
-		case r.Outcome != nil:
-			if a := open[r.Outcome.Intent]; a != nil && a.attempt == r.Outcome.Attempt {
-				delete(open, r.Outcome.Intent)
-				p.outcome(a, &r)
-			}
-		}
-	}
-	p.writeOff()
-	return nil
+	stopped  bool                 // the journal goes on behind what was read
 }
 
 func (p *provided) candidate(r *record.Record, flows map[flowKey]*flow) (*billed, error) {
