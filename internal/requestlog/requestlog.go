@@ -251,7 +251,7 @@ func (l *Log) refused(err error) {
 	}
 }
 
-var errReserve = errors.New("the disk has only what is left to the journal")
+var errReserve = errors.New("the disk has little room left, which the journal keeps; make room")
 
 // write appends a line to the tenant's file of today: all of it or nothing.
 func (l *Log) write(tenant string, line []byte) error {
