@@ -318,7 +318,7 @@ func (s *server) closing(ctx context.Context, o admin.CloseOrder) (event ledger.
 		return event, admin.RefusedError{Says: "This attempt has no open suspense: it was closed in the meantime, or never had one."}
 	}
 	h := &held[i]
-	return ledger.Event{SuspenseClosed: &ledger.SuspenseClosed{Attempt: h.Attempt, Intent: h.Intent, Outcome: h.Outcome, By: o.By, BillCustomer: o.BillCustomer, Reason: reason}}, nil
+	return ledger.Event{SuspenseClosed: &ledger.SuspenseClosed{Attempt: h.Attempt, Intent: h.Intent, Outcome: h.Outcome, By: o.By, BillCustomer: o.BillCustomer, Reason: reason, Rules: ledger.SuspenseRules}}, nil
 }
 
 // clock is the instant that pages speak of: now, or that of the last batch

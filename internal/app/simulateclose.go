@@ -102,7 +102,7 @@ func (s *simulation) closeHeld(m *simulatedMonth, next time.Time) error {
 		if p := s.a.Pool(alliance.PoolID(h.Pool)); p != nil && p.BilledBy != alliance.BilledByToken {
 			by, reason = ledger.ByEstimate, "its capacity is paid for: the use is booked as estimated"
 		}
-		event := ledger.Event{SuspenseClosed: &ledger.SuspenseClosed{Attempt: h.Attempt, Intent: h.Intent, Outcome: h.Outcome, By: by, Reason: reason}}
+		event := ledger.Event{SuspenseClosed: &ledger.SuspenseClosed{Attempt: h.Attempt, Intent: h.Intent, Outcome: h.Outcome, By: by, Reason: reason, Rules: ledger.SuspenseRules}}
 		if _, err := s.record(event); err != nil {
 			return err
 		}

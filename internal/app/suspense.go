@@ -220,7 +220,7 @@ func CloseSuspense(ctx context.Context, w io.Writer, data string, o SuspenseOrde
 	for i := range chosen {
 		h := &chosen[i]
 		event := ledger.Event{SuspenseClosed: &ledger.SuspenseClosed{
-			Attempt: h.Attempt, Intent: h.Intent, Outcome: h.Outcome, By: o.By, BillCustomer: o.BillCustomer, Reason: o.Reason,
+			Attempt: h.Attempt, Intent: h.Intent, Outcome: h.Outcome, By: o.By, BillCustomer: o.BillCustomer, Reason: o.Reason, Rules: ledger.SuspenseRules,
 		}}
 		batch, err := rec.Record(ctx, event, o.DryRun)
 		if err != nil {

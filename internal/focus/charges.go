@@ -314,7 +314,7 @@ func (c *charge) entry(e *ledger.Entry) bool {
 	c.billed, c.effective, c.description = e.Amount, e.Amount, "Booked as "+e.Kind.String()
 	switch e.Kind {
 	case ledger.Cost:
-		if e.Credit.Kind() == clearingKind && c.contract != nil && contract.Perishes(c.contract.Shape) || c.contract != nil && prepays(c.contract) && e.Credit.Kind() == prepaidKind {
+		if e.Credit.Kind() == clearingKind && c.contract != nil && paysFees(c.contract) || c.contract != nil && prepays(c.contract) && e.Credit.Kind() == prepaidKind {
 			c.late(e)
 		}
 		return true
@@ -390,7 +390,12 @@ func (c *charge) late(e *ledger.Entry) {
 	c.category, c.status, c.fixed, c.tokens, c.billed = usageCharge, used, true, max(0, e.Tokens.Total()), 0
 	c.description = "Use of " + c.contract.Title + " by a request that was booked later"
 	a := application{contract: e.Contract, cost: e.Amount}
-	if c.credit = prepays(c.contract); c.credit {
+	if c.hourly = contract.Covers(c.contract.Shape); c.hourly {
+		if r, _, ok := contract.HourAt(c.contract, time.Unix(0, e.From)); ok {
+			c.fee = r.From.String()
+		}
+		c.quantity = int64(e.Amount)
+	} else if c.credit = prepays(c.contract); c.credit {
 		_, c.fee, _ = strings.Cut(e.Credit.Ref(), ",")
 		c.quantity = int64(e.Amount)
 	} else {

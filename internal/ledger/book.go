@@ -149,6 +149,7 @@ type Book struct {
 	billedPools map[poolMonth]money.Amount
 	waived      map[waiver]bool
 	closed      map[uint64]*SuspenseClosed // by outcome
+	lateDraws   []lateDraw                 // of suspense that was closed, in the order of the facts
 	writtenOff  map[uint64]bool            // outcomes whose missing line was accepted
 	// writtenOffGroups are groups of attempts whose missing line was accepted,
 	// by their place.

@@ -57,7 +57,14 @@ type SuspenseClosed struct {
 	// the customer of an answer that was cut or lost owes nothing.
 	BillCustomer bool   `json:"bill_customer,omitempty"`
 	Reason       string `json:"reason"`
+	// Rules is the version of the rules that closed it, at most SuspenseRules.
+	Rules int32 `json:"rules,omitempty"`
 }
+
+// SuspenseRules is the version of the rules by which suspense is closed now.
+// Version 1 draws on what the attempt's hour has left of a commitment per
+// hour; before, all of it was owed at the list price.
+const SuspenseRules = 1
 
 // Limits of facts.
 const (
@@ -128,6 +135,9 @@ func checkReason(reason string) error {
 }
 
 func (s *SuspenseClosed) check() error {
+	if s.Rules < 0 || s.Rules > SuspenseRules {
+		return refuse("the suspense was closed by the rules %d, this version knows %d", s.Rules, SuspenseRules)
+	}
 	if s.Attempt == "" || s.Intent == 0 || s.Outcome <= s.Intent {
 		return refuse("suspense is named by its attempt, intent and outcome")
 	}

@@ -167,6 +167,29 @@ func (p *provided) covering() (*covering, error) {
 	return nil, nil
 }
 
+// lateDraw is suspense whose close may have drawn on its hour: after which
+// record of the journal, and which month was closed then.
+type lateDraw struct {
+	outcome, after uint64
+	closed         int32
+}
+
+// drawLate draws closed suspense on its hours, up to before a record.
+func (p *provided) drawLate(before uint64) {
+	for len(p.late) > 0 && p.late[0].after < before {
+		d := p.late[0]
+		p.late = p.late[1:]
+		a := p.suspense[d.outcome]
+		if a == nil {
+			continue
+		}
+		delete(p.suspense, d.outcome)
+		if a.used = a.tokens; hourKey(a.flow.hourly.contract, a.at).Period > d.closed {
+			a.tokens = p.hours.take(a.flow.hourly, a.at, a.used)
+		}
+	}
+}
+
 // take draws the next outcome on its hour and returns what that does not cover.
 func (v *covering) take(h *hourly, at int64, u usage.Vector) (uncovered usage.Vector) {
 	if v == nil { // the terms have lost the contract meanwhile

@@ -243,3 +243,56 @@ func TestHourly_AnInvoiceOwesOnlyWhatIsBeyondTheHour(t *testing.T) {
 		})
 	}
 }
+
+// TestHourly_SuspenseThatIsClosedDrawsOnWhatItsHourHasLeft closes 300,000
+// tokens of an hour of which 400,000 were drawn: 100,000 are inside.
+func TestHourly_SuspenseThatIsClosedDrawsOnWhatItsHourHasLeft(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		closed []int32 // months before it
+		rules  int32
+		want   map[string]string
+	}{
+		{"in its month", nil, ledger.SuspenseRules, map[string]string{"expense/compute/p": "1.60"}},
+		{"after the close of its month", []int32{202601}, ledger.SuspenseRules, map[string]string{"expense/compute/p": "1.60"}},
+		{"after the next month's its hour is forgotten", []int32{202601, 202602}, ledger.SuspenseRules, map[string]string{"expense/compute/p": "1.70"}},
+		{"by the rules before", nil, 0, map[string]string{"expense/compute/p": "1.70"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			intent := func(n uint64, id record.AttemptID) record.Record {
+				return record.Record{Sequence: n, At: at.UnixNano(), Kind: record.KindIntent, Intent: &record.Intent{Attempt: id, Request: string(id), Terms: "t", Tenant: "x", Plan: "free", Model: "m@1", Pool: "p", CostPrice: "price"}}
+			}
+			outcome := func(n uint64, id record.AttemptID, tokens int64, s record.Status) record.Record {
+				return record.Record{Sequence: n, At: at.UnixNano(), Kind: record.KindOutcome, Outcome: &record.Outcome{Attempt: id, Intent: n - 1, Status: s, Usage: usage.Vector{UncachedInput: tokens}}}
+			}
+			records := []record.Record{
+				intent(1, "a"), outcome(2, "a", 300_000, record.Suspense), intent(3, "b"), outcome(4, "b", 400_000, record.Served),
+				{Sequence: 5, At: at.AddDate(0, 3, 1).UnixNano(), Kind: record.KindMark, Mark: &record.Mark{}},
+			}
+			d := &desk{book: ledger.New(hourlyTerms), records: records}
+			if _, err := d.book.Post(records); err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range row.closed {
+				d.must(t, closeNow(m))
+			}
+			d.must(t, ledger.Event{SuspenseClosed: &ledger.SuspenseClosed{Attempt: "a", Intent: 1, Outcome: 2, By: ledger.ByEstimate, Reason: "billed", Rules: row.rules}})
+			for m := int32(202601 + len(row.closed)); m <= 202603; m++ {
+				d.must(t, closeNow(m))
+			}
+			got := stands(d.book)
+			for account, want := range row.want {
+				if got[account] != want {
+					t.Errorf("%s holds %s, want %s", account, got[account], want)
+				}
+			}
+			at2 := func(kind string) money.Amount {
+				return d.book.Balance(ledger.NewAccount("lab", "memo", kind, "saver", "2026-01-01"))
+			}
+			if floor := -at2("commit_floor"); at2("commit_open") != 0 || at2("commit_used")+at2("commit_lapsed") != floor {
+				t.Errorf("committed %d, used %d, lapsed %d, open %d", floor, at2("commit_used"), at2("commit_lapsed"), at2("commit_open"))
+			}
+		})
+	}
+}

@@ -134,6 +134,8 @@ type provided struct {
 
 	attempts map[record.AttemptID]*billed
 	order    []*billed            // by outcome
+	late     []lateDraw           // that were not drawn yet
+	suspense map[uint64]*billed   // closed, under a commitment per hour, by outcome
 	hours    *covering            // nil where the provider has no commitment per hour
 	groups   map[string][]*billed // by period and name of their model
 	stopped  bool                 // the journal goes on behind what was read
@@ -192,6 +194,9 @@ func (p *provided) outcome(a *billed, r *record.Record) {
 		a.tokens = estimate(&in, r.Outcome, why)
 	case why == "":
 		a.tokens = r.Outcome.Usage
+	}
+	if a.flow.hourly != nil && why != "" && closed != nil && p.suspense != nil {
+		p.suspense[r.Sequence] = a
 	}
 	if a.flow.hourly != nil && why == "" && owed {
 		a.used = a.tokens

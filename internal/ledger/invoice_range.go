@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sort"
 
+	"github.com/accordo-ai/accordo/internal/exchange"
+
 	"github.com/accordo-ai/accordo/internal/record"
 )
 
@@ -56,6 +58,10 @@ func (p *provided) scan(from uint64, end int64) (err error) {
 	if p.hours, err = p.covering(); err != nil {
 		return err
 	}
+	p.late, p.suspense = nil, nil
+	if p.hours != nil {
+		p.late, p.suspense = p.b.lateDraws, map[uint64]*billed{}
+	}
 	open, flows, waiting := map[uint64]*billed{}, map[flowKey]*flow{}, 0
 	for r, err := range p.evidence.Records(from) {
 		if err != nil {
@@ -68,6 +74,7 @@ func (p *provided) scan(from uint64, end int64) (err error) {
 			p.stopped = true
 			break
 		}
+		p.drawLate(r.Sequence)
 		switch {
 		case r.Intent != nil:
 			a, err := p.candidate(&r, flows)
@@ -90,5 +97,6 @@ func (p *provided) scan(from uint64, end int64) (err error) {
 			}
 		}
 	}
+	p.drawLate(exchange.Always)
 	return nil
 }

@@ -60,6 +60,9 @@ func (b *Book) recall(f *Fact) {
 	switch {
 	case f.SuspenseClosed != nil:
 		b.closed[f.SuspenseClosed.Outcome] = f.SuspenseClosed
+		if s := f.SuspenseClosed; s.Rules >= 1 && s.By != ByWaiver {
+			b.lateDraws = append(b.lateDraws, lateDraw{s.Outcome, f.After, b.closedMonth})
+		}
 	case f.PoolBilled != nil:
 		b.billedPools[poolMonth{f.PoolBilled.Pool, f.PoolBilled.Month}] = f.PoolBilled.Amount
 	case f.ExchangeRate != nil:
@@ -209,8 +212,10 @@ func (p *factPosting) closeSuspense(s *SuspenseClosed) error {
 	if len(rules) == 0 {
 		return refuse("the terms do not rate attempt %s (%s): waive it, and book the invoice line's amount as a difference", s.Attempt, f.why)
 	}
-	// The hour has passed: what is owed for it after all is owed beyond its commitment.
 	u := parts{all: used, inside: used, uncovered: used}
+	if f.hourly != nil && s.Rules >= 1 {
+		u.covered, u.uncovered, _ = p.cover(f.hourly, intent.At, used)
+	}
 	if f.included != nil && s.BillCustomer {
 		p.b.relocate(&flow{included: f.included})
 		u.inside, u.outside, _ = p.use(f.included, in, intent.At, s.Outcome, used)
