@@ -62,7 +62,7 @@ func TestYear(t *testing.T) {
 			"commitments, each clause once",
 			SimulateOrder{File: "../../examples/commitments/alliance.yaml", From: "2026-01", Months: 12, RequestsPerDay: 18, Seed: 1, InvoiceErrors: 1},
 			5_000,
-			"delivery exercise marketplace true-up true-down", "marketplace true_up true_down discount surcharge turn late_delivery loan interest prepayment overage forfeiture expected",
+			"delivery exercise marketplace true-up true-down", "marketplace true_up true_down discount surcharge turn late_delivery loan interest prepayment overage expected",
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {

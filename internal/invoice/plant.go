@@ -180,6 +180,10 @@ func (p *planter) plant(kind string) {
 	case FeeDiffers, ShortfallDiffers, ShareDiffers, OverageDiffers, InterestDiffers, DiscountDiffers, MarketplaceDiffers:
 		if it := p.pick(func(it *item) bool { return it.kind.DiffersAs() == kind && it.id() != "" }); it != nil {
 			d := p.beyondRounding()
+			// A charge keeps its side: one below zero would be read as a credit.
+			if a := it.amount(); a > 0 && a+d <= 0 || a < 0 && a+d >= 0 {
+				d = -d
+			}
 			it.amounts[Input] += d
 			p.note(kind, it, d, "billed another %s of %s", it.kind, it.id())
 		}
