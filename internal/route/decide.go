@@ -119,8 +119,12 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 		x.Pool, x.LambdaPPM = c.id, p.lambda
 		x.Price, x.Scarcity, x.Latency = nano(price), nano(scarcity), nano(latency)
 		x.Cost = x.Price + x.Scarcity + x.Latency
-		if x.Verdict = p.verdict(at, c.bounded && !beyond, use); x.Verdict != record.Dearer && x.Verdict != shunned {
-			continue
+		limited := c.bounded && !beyond
+		x.Verdict = record.Dearer
+		if p.health.closed > at || limited && use > float64(p.left) { // seldom: verdict is not inlined
+			if x.Verdict = p.verdict(at, limited, use); x.Verdict != record.Dearer && x.Verdict != shunned {
+				continue
+			}
 		}
 		if c.clauses != nil && c.stopped(p) {
 			x.Verdict = record.UsedUp
@@ -130,7 +134,7 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 			x.Verdict = record.Full
 			continue
 		}
-		if p.buckets != nil && c.bounded && !beyond && !p.admits(at, use, out) {
+		if limited && p.buckets != nil && !p.admits(at, use, out) {
 			x.Verdict = record.Full
 			continue
 		}
@@ -142,7 +146,7 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 		case x.Verdict == shunned:
 			x.Verdict = record.Unhealthy
 			rnd = resort.offer(i, cost, cost, rnd)
-		case c.bounded && !beyond:
+		case limited:
 			rnd = committed.offer(i, cost+tie, cost, rnd)
 		default:
 			rnd = overflow.offer(i, cost, cost, rnd)
