@@ -45,6 +45,10 @@ func (b *bench) once(round int, targets []target) (steps []step) {
 // openers is how many streams are opened at the same time.
 const openers = 64
 
+// atRest is how long a target that has started must have burnt nothing before
+// its memory at rest is looked at.
+const atRest = time.Second
+
 // idle measures a target at rest, and with many open streams that say nothing.
 func (b *bench) idle(ctx context.Context, t target) error {
 	files, err := maxFiles()
@@ -57,7 +61,7 @@ func (b *bench) idle(ctx context.Context, t target) error {
 		return err
 	}
 	defer r.end()
-	if _, err := r.settle(ctx, b.quiet); err != nil {
+	if _, err := r.settle(ctx, atRest); err != nil {
 		return err
 	}
 	before := r.memory("VmRSS")

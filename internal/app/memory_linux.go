@@ -9,12 +9,12 @@ import (
 	"syscall"
 )
 
-// releaseStart gives back to the system what only the start needed: garbage,
-// and pages of the program's own code and constants. The kernel maps sixteen
-// pages for each that is touched, so that after a start through every
+// releaseMemory gives back to the system what a process at rest does not need:
+// garbage, and pages of the program's own code and constants. The kernel maps
+// sixteen pages for each that is touched, so that after a start through every
 // package most of the program counts as resident. A page that is needed again
 // is mapped again from the file.
-func releaseStart() {
+func releaseMemory() {
 	debug.FreeOSMemory()
 	f, err := os.Open("/proc/self/smaps")
 	if err != nil {

@@ -27,12 +27,12 @@ func residentFile(t *testing.T) (kb int) {
 	return kb
 }
 
-// TestReleaseStart_LetsGoOfTheProgramsPages looks at what is resident and at
+// TestReleaseMemory_LetsGoOfTheProgramsPages looks at what is resident and at
 // that the constants that were let go of come back as they were.
-func TestReleaseStart_LetsGoOfTheProgramsPages(t *testing.T) {
+func TestReleaseMemory_LetsGoOfTheProgramsPages(t *testing.T) {
 	text := strings.Repeat("a", 3)
 	before := residentFile(t)
-	releaseStart()
+	releaseMemory()
 	after := residentFile(t)
 	if after > before*3/4 {
 		t.Errorf("RssFile: %d KB before, %d KB after", before, after)

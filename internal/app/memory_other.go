@@ -4,5 +4,5 @@ package app
 
 import "runtime/debug"
 
-// releaseStart gives the garbage of the start back to the system.
-func releaseStart() { debug.FreeOSMemory() }
+// releaseMemory gives garbage back to the system.
+func releaseMemory() { debug.FreeOSMemory() }

@@ -318,6 +318,7 @@ func (s *server) startLoops() {
 		resolve, keep := time.NewTicker(resolveEach), time.NewTicker(checkpointEach)
 		defer resolve.Stop()
 		defer keep.Stop()
+		var at rest
 		for {
 			select {
 			case <-ctx.Done():
@@ -325,6 +326,9 @@ func (s *server) startLoops() {
 			case <-resolve.C:
 				s.resolve()
 				s.retryJournal(ctx)
+				if at.turn(s.journal.Last()) {
+					releaseMemory()
+				}
 			case <-keep.C:
 				s.checkpoint()
 			}

@@ -166,7 +166,7 @@ func (s *server) serve(ctx context.Context, l listenerPair) error {
 	go start(console, l.admin)
 	s.announce(l)
 	room := newHeadRoom()
-	released := time.AfterFunc(afterStart, releaseStart)
+	released := time.AfterFunc(afterStart, releaseMemory)
 	defer released.Stop()
 
 	hup := make(chan os.Signal, 1)
