@@ -144,6 +144,20 @@ func (c *candidate) marginal(p *pool, in, out float64) float64 {
 	return (c.priceIn*in + c.priceOut*out) * p.margin
 }
 
+// special is the marginal cost where clauses or an hour's commitment have a
+// say in it, and whether the request goes beyond what is left of a reservation
+// that it would use.
+func (c *candidate) special(at int64, p *pool, in, out, use float64) (price float64, beyond bool) {
+	if c.spills(at, p, use, out) {
+		return c.clauses.cost(in, out), true
+	}
+	price = c.marginal(p, in, out)
+	if p.hour != nil {
+		price = p.hour.beyond(at, c.draws.in*in+c.draws.out*out, price)
+	}
+	return price, false
+}
+
 // cost is the price beyond the commitment.
 func (x *clauses) cost(in, out float64) float64 { return x.overIn*in + x.overOut*out }
 

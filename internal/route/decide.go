@@ -67,7 +67,7 @@ type choice struct {
 	index int
 	rank  float64 // what is compared: cost and tie-break
 	cost  float64
-	ties  uint64
+	ties  uint32
 }
 
 // offer takes the candidate when it ranks first; of equals each is as likely.
@@ -78,7 +78,7 @@ func (b *choice) offer(i int, rank, cost float64, rnd uint64) uint64 {
 	case rank == b.rank:
 		b.ties++
 		rnd = rnd*6364136223846793005 + 1442695040888963407
-		if (rnd>>33)%b.ties == 0 {
+		if uint32(rnd>>33)%b.ties == 0 {
 			b.index, b.cost = i, cost
 		}
 	}
@@ -96,19 +96,16 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 		c := &candidates[i]
 		p := &pools[c.pool]
 		x := &considered[i]
-		price := c.marginal(p, in, out)
-		if p.hour != nil {
-			price = p.hour.beyond(at, c.draws.in*in+c.draws.out*out, price)
-		}
 		use, tie, scarcity, latency := 0.0, 0.0, 0.0, 0.0
-		beyond := false
 		if c.bounded {
 			use = c.useIn*in + c.useOut*out
-			beyond = c.clauses != nil && c.spills(at, p, use, out)
 		}
-		if beyond {
-			price = c.clauses.cost(in, out)
-		} else if c.bounded {
+		price, beyond := (c.priceIn*in+c.priceOut*out)*p.margin, false
+		if c.clauses != nil || p.hour != nil {
+			price, beyond = c.special(at, p, in, out, use)
+		}
+		limited := c.bounded && !beyond
+		if limited {
 			scarcity = use * p.mu
 			tie = use * efficiency * p.scale
 		}
@@ -119,7 +116,6 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 		x.Pool, x.LambdaPPM = c.id, p.lambda
 		x.Price, x.Scarcity, x.Latency = nano(price), nano(scarcity), nano(latency)
 		x.Cost = x.Price + x.Scarcity + x.Latency
-		limited := c.bounded && !beyond
 		x.Verdict = record.Dearer
 		if p.health.closed > at || limited && use > float64(p.left) { // seldom: verdict is not inlined
 			if x.Verdict = p.verdict(at, limited, use); x.Verdict != record.Dearer && x.Verdict != shunned {
