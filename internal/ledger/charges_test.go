@@ -253,7 +253,8 @@ func (d *desk) stated(plan *invoice.Plan) money.Amount {
 	return sum
 }
 
-// TestCharges_OfAContractCSV plants what a person may write, line by line.
+// TestCharges_AreNamedByContractOrAreTheOnlyOnesOfTheirKind bills what a person
+// may write, line by line.
 func TestCharges_AreNamedByContractOrAreTheOnlyOnesOfTheirKind(t *testing.T) {
 	const header = "kind,model,contract,text,amount\n"
 	of := map[string]money.Amount{}

@@ -184,17 +184,6 @@ func (im *importer) unbilledGroups() (groups []*uneven) {
 	return groups
 }
 
-// missingGroups names the groups that no line bills.
-func (im *importer) missingGroups() error {
-	for _, u := range im.unbilledGroups() {
-		place := invoice.GroupPlace(u.period, u.list[0].outcome, u.list[len(u.list)-1].outcome)
-		if err := im.differ(MissingLine, place, -u.booked, im.groupEvidence(u.list)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // groupEvidence cites the attempts of a group. It is about no one attempt,
 // unless there is only one.
 func (im *importer) groupEvidence(list []*billed) evidence {

@@ -130,20 +130,3 @@ func (im *importer) unknown(l *invoice.Line) money.Amount {
 	}
 	return 0
 }
-
-// missing names the attempts that were served in the month and are on no
-// invoice.
-func (im *importer) missing() error {
-	for _, a := range im.order {
-		if im.unbilled(a) {
-			if err := im.differ(MissingLine, "o"+strconv.FormatUint(a.outcome, 10), -a.booked(), evidenceOf(a)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (im *importer) unbilled(a *billed) bool {
-	return a.month && !a.before && !a.seen && !a.held && a.booked() != 0 && !im.aggregated(a)
-}

@@ -313,25 +313,3 @@ func settles(t *Terms, e *Entry) AccountID {
 	}
 	return ""
 }
-
-// billedSince refuses to write off a charge that a later invoice bills.
-func (p *factPosting) billedSince(e *Entry) error {
-	id, place, _ := strings.Cut(e.Ref, ".")
-	kind, what, _ := invoice.ParseChargePlace(place)
-	of := slices.IndexFunc(p.b.invoices, func(v *InvoiceImported) bool { return v.InvoiceID() == id })
-	for i, v := range p.b.invoices {
-		if i <= of || v.Provider != p.b.invoices[of].Provider || v.Month != p.b.invoices[of].Month {
-			continue
-		}
-		later, err := p.invoice(v)
-		if err != nil {
-			return err
-		}
-		for j := range later.Lines {
-			if l := &later.Lines[j]; l.Kind == kind && (l.Contract == what || l.Pool == what || l.Contract+l.Pool == "") {
-				return refuse("invoice %s bills the %s of %s in line %d: reject the difference", v.InvoiceID(), kind, what, l.Number)
-			}
-		}
-	}
-	return nil
-}

@@ -93,6 +93,8 @@ func (p *factPosting) closeDifference(d *DifferenceClosed) error {
 	}
 	switch {
 	case kind == MissingCharge:
+		err = p.chargedSince(&e)
+	case kind == MissingLine:
 		err = p.billedSince(&e)
 	case kind == MissingUsage && e.Price != "":
 		err = p.releaseHeld(&e)

@@ -73,6 +73,7 @@ func (p *factPosting) importInvoice(v *InvoiceImported) error {
 	if err := im.read(); err != nil {
 		return err
 	}
+	im.missingBefore()
 	if err := im.apartBeyond(); err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"slices"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -31,6 +30,7 @@ type billed struct {
 	month           bool         // it is of the invoice's month
 	before          bool         // an earlier invoice billed it
 	seen            bool
+	named           bool // an open difference of an earlier invoice says that it is missing
 	counts          bool // it is there only to count what its hour had drawn
 }
 
@@ -244,23 +244,6 @@ func (p *provided) aggregated(a *billed) bool {
 		}
 	}
 	return false
-}
-
-// writeOff takes the cost back of groups whose missing line was accepted.
-func (p *provided) writeOff() {
-	for place := range p.b.writtenOffGroups {
-		g, first, last, _ := invoice.ParsePlace(place)
-		i, ok := slices.BinarySearchFunc(p.order, first, func(a *billed, n uint64) int { return int(int64(a.outcome) - int64(n)) })
-		if !ok {
-			continue
-		}
-		of := p.order[i]
-		for _, a := range p.order[i:] {
-			if a.outcome <= last && a.period(g) == of.period(g) && a.model() == of.model() && a.tier == of.tier && !a.held {
-				a.tokens, a.past = usage.Vector{}, usage.Vector{}
-			}
-		}
-	}
 }
 
 // Bill returns what a provider may bill for a month, by the journal and the

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -79,7 +78,7 @@ func (b *Book) recall(f *Fact) {
 		b.invoices = append(b.invoices, f.InvoiceImported)
 	case f.DifferenceClosed != nil && f.DifferenceClosed.By == Accepted:
 		id, place, _ := strings.Cut(f.DifferenceClosed.ID, ".")
-		if outcome, err := strconv.ParseUint(strings.TrimPrefix(place, "o"), 10, 64); err == nil && strings.HasPrefix(place, "o") {
+		if outcome := attemptPlace(place); outcome > 0 {
 			b.writtenOff[outcome] = true
 		}
 		if _, _, _, ok := invoice.ParsePlace(place); ok {

@@ -193,7 +193,7 @@ func part(a money.Amount, ppm int64) money.Amount {
 	return money.Amount(q)
 }
 
-// levels are about what one unit of a currency is worth, in millionths of a
+// level is about what one unit of a currency is worth, in millionths of a
 // dollar: where a made-up rate begins. Others begin at one to one.
 func level(c money.Currency) int64 {
 	switch c {
