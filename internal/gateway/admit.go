@@ -106,9 +106,10 @@ func (c *call) admit() *openai.Error {
 	return c.Admit(c.g.now(), lockedQuota{c.g}, c.g.limits.ofRequest())
 }
 
-// settle replaces the hold by what the customer was served, once.
+// settle replaces the hold by what the customer was served, once: of two
+// attempts at a time, when the last one ends.
 func (c *call) settle() {
-	if c.Held() && c.Settle(c.g.now(), lockedQuota{c.g}) {
+	if !c.racing && c.Held() && c.Settle(c.g.now(), lockedQuota{c.g}) {
 		c.g.metrics.overshoot.Inc()
 	}
 }

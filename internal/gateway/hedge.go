@@ -77,6 +77,7 @@ func (a *attempt) hedged(h *alliance.Hedge) verdict {
 	}
 	defer b.finally()
 	defer b.watch.stop()
+	a.c.racing = true
 	go b.sendTo(answers)
 	first := <-answers
 	other := a
@@ -85,6 +86,7 @@ func (a *attempt) hedged(h *alliance.Hedge) verdict {
 	}
 	if first.err == nil && first.resp.StatusCode == http.StatusOK {
 		other.overtaken(<-cancelled(other, answers))
+		a.c.racing = false
 		a.c.row.choose(first.a)
 		return first.a.take(first.resp, nil)
 	}
@@ -94,6 +96,7 @@ func (a *attempt) hedged(h *alliance.Hedge) verdict {
 		return v
 	}
 	rest := <-answers
+	a.c.racing = false
 	a.c.row.choose(rest.a)
 	return rest.a.take(rest.resp, rest.err)
 }

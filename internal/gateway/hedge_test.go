@@ -1,15 +1,20 @@
 package gateway_test
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/gateway"
+	"github.com/accordo-ai/accordo/internal/journal"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/provider/upstreamsim"
+	"github.com/accordo-ai/accordo/internal/quota"
 	"github.com/accordo-ai/accordo/internal/record"
 )
 
@@ -128,4 +133,48 @@ func TestHedge_WhenOneFailsTheOtherGoesOn(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestHedge_WhatBothAttemptsUsedIsCounted leaves while both are under way, some
+// times, since which of them hears of it first is chance: what is counted is
+// what a restart counts.
+func TestHedge_WhatBothAttemptsUsedIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := alliance.Limits{TokensPerDay: 1_000_000}
+		h := start(t, setup{pipes: true, change: func(a *alliance.Alliance, _ map[alliance.PoolID]string) {
+			a.Plan("small").Limits, a.Plan("small").Hedge = limits, &alliance.Hedge{AfterMS: 50, MaxCost: money.Micro}
+		}})
+		h.script(upstreamsim.Rule{Action: upstreamsim.Action{StallFirstByte: time.Hour}})
+		for range 10 {
+			ctx, leave := context.WithTimeout(t.Context(), time.Second)
+			r, err := http.NewRequestWithContext(ctx, "POST", h.url+"/v1/chat/completions", strings.NewReader(hello))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Authorization", "Bearer sk-small")
+			if resp, err := h.client.Do(r); err == nil {
+				resp.Body.Close()
+				t.Fatalf("status %d", resp.StatusCode)
+			}
+			leave()
+			h.noHolds()
+		}
+		if n := len(h.attempts()); n != 20 {
+			t.Fatalf("%d attempts", n)
+		}
+		replayed := gateway.NewCounts(h.state.Alliance, 1)
+		for r, err := range journal.Read(h.dir, 1) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			replayed.Take(&r)
+		}
+		used := func(b *quota.Book, now time.Time) int64 { return b.State(now, "key:key-small", limits)[0].Used }
+		want := used(replayed.Book(), time.Now()) // the journal has a clock of its own
+		h.g.WithQuota(func(b *quota.Book) {
+			if n := used(b, time.Now().Add(time.Duration(h.skew.Load()))); n != want || want == 0 {
+				t.Errorf("%d tokens are counted, and %d after a restart", n, want)
+			}
+		})
+	})
 }

@@ -36,6 +36,7 @@ type call struct {
 	row      Row
 	trace    RequestSpan // or nil
 	logged   *recorder   // or nil
+	racing   bool        // two attempts are under way: what is held is for both
 }
 
 // borrow returns a call that keeps the memory of an earlier one.
@@ -75,6 +76,7 @@ func (c *call) serve() {
 
 // close runs on every path: the hold never outlives the request.
 func (c *call) close() {
+	c.racing = false
 	c.settle()
 	c.row.Duration = c.g.now().Sub(c.At)
 	c.row.ID, c.row.At, c.row.Tenant, c.row.Key = c.ID, c.At, string(c.key.Tenant), string(c.key.ID)
