@@ -27,6 +27,10 @@ const (
 	keepLimitsFrom = 20_000
 )
 
+// errCountsAhead reports counts of records that the books have not: the data
+// directory was put back to an earlier state, all but this file.
+var errCountsAhead = errors.New("the counts that were kept are ahead of the books")
+
 // countLimits counts what the journal holds of this month against the limits
 // of plans.
 func (s *server) countLimits(ctx context.Context, now time.Time) (*gateway.Counts, error) {
@@ -65,10 +69,17 @@ func (s *server) keptLimits(ctx context.Context, now time.Time, booked uint64) (
 	switch {
 	case err == nil:
 		c, err := gateway.ResumeCounts(terms, data)
-		if err == nil && c.Last() <= booked {
+		if err == nil && c.Last() > booked {
+			err = errCountsAhead
+		}
+		if err == nil {
 			return c, nil
 		}
 		s.o.Log.Info("limits are counted from the start of the month", "reason", err)
+		// Left where it is, it would be believed once other records have its numbers.
+		if err := os.Remove(filepath.Join(s.dir.Path(), limitCounts)); err != nil {
+			return nil, fmt.Errorf("remove the counts of limits: %w", err)
+		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("read the counts of limits: %w", err)
 	}

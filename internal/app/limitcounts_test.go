@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -17,7 +18,7 @@ func TestStart_GoesOnFromTheLimitsThatWereKept(t *testing.T) {
 	now := time.Now().UTC()
 	data, _ := simulate(t, SimulateOrder{From: now.Format("2006-01"), Months: 1, RequestsPerDay: keepLimitsFrom / 30, Seed: 5})
 	file := filepath.Join(data, limitCounts)
-	count := func(from func(first uint64) bool) []byte {
+	serve := func() *server {
 		t.Helper()
 		s, err := newServer(t.Context(), UpOptions{
 			Data: data, NoModel: true, Version: "test",
@@ -26,6 +27,11 @@ func TestStart_GoesOnFromTheLimitsThatWereKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		return s
+	}
+	count := func(from func(first uint64) bool) []byte {
+		t.Helper()
+		s := serve()
 		defer s.close()
 		c, err := s.keptLimits(t.Context(), now, s.settler.Status().Stored.Last)
 		if err != nil {
@@ -47,5 +53,13 @@ func TestStart_GoesOnFromTheLimitsThatWereKept(t *testing.T) {
 	three := count(func(first uint64) bool { return first > keepLimitsFrom }) // counted anew at the start, and kept
 	if len(one) < 100 || !bytes.Equal(one, two) || !bytes.Equal(one, three) {
 		t.Errorf("%d, %d and %d bytes of counts, which differ", len(one), len(two), len(three))
+	}
+	s := serve()
+	defer s.close()
+	if c, err := s.keptLimits(t.Context(), now, keepLimitsFrom); err != nil || c.Last() != 0 {
+		t.Errorf("counts that are ahead of the books are gone on from: %v", err)
+	}
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("counts that are ahead of the books are kept: %v", err)
 	}
 }

@@ -24,6 +24,7 @@ type Counts struct {
 	book  *quota.Book
 	open  map[uint64]counted // intents whose outcome has not come
 	last  uint64             // record that was taken last
+	at    time.Time          // of that record
 	from  uint64             // first record to take
 }
 
@@ -69,7 +70,9 @@ func (c *Counts) Take(r *record.Record) {
 			c.book.Restore(in.at, in.subject, in.plan.Bounds(), tokens, spend)
 		}
 	}
-	c.last = max(c.last, r.Sequence)
+	if r.Sequence > c.last {
+		c.last, c.at = r.Sequence, time.Unix(0, r.At)
+	}
 }
 
 // delivered reports whether an attempt counts against its customer: it was
@@ -100,9 +103,13 @@ type countsHead struct {
 // ErrCounts reports kept counts that cannot be gone on from.
 var ErrCounts = errors.New("the counts of limits that were kept cannot be used")
 
-// Keep returns what Resume takes, without what is counted in windows that are
-// over at now.
+// Keep returns what ResumeCounts takes, without what is counted in windows that
+// are over at now, and were at the record that was taken last: neither a clock
+// that is ahead nor one that was takes anything away.
 func (c *Counts) Keep(now time.Time) []byte {
+	if c.at.Before(now) {
+		now = c.at
+	}
 	counts := c.book.AppendCounts(nil, now)
 	sum := sha256.Sum256(counts)
 	h := countsHead{Version: 1, Terms: c.terms.Hash, Last: c.last, From: c.last + 1, SHA256: hex.EncodeToString(sum[:])}

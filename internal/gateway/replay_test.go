@@ -92,6 +92,22 @@ func TestCounts_GoOnFromWhereTheyWereKept(t *testing.T) {
 	})
 }
 
+// TestCounts_AClockThatIsAheadTakesNothingAway keeps counts by a clock that is a
+// year ahead of the records.
+func TestCounts_AClockThatIsAheadTakesNothingAway(t *testing.T) {
+	a, at := countedTerms(), time.Date(2026, 5, 30, 22, 0, 0, 0, time.UTC)
+	c := NewCounts(a, 1)
+	c.Take(&record.Record{Sequence: 1, At: at.UnixNano(), Kind: record.KindIntent, Intent: &record.Intent{Plan: "api", Key: "k"}})
+	c.Take(&record.Record{Sequence: 2, At: at.UnixNano(), Kind: record.KindOutcome, Outcome: &record.Outcome{Intent: 1, Status: record.Served, Usage: usage.Vector{Output: 5}}})
+	again, err := ResumeCounts(a, c.Keep(at.AddDate(1, 0, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := again.Book().State(at, "key:k", a.Plan("api").Bounds()); s[0].Used != 5 {
+		t.Errorf("%d tokens are counted after the start", s[0].Used)
+	}
+}
+
 func TestResumeCounts_Refuses(t *testing.T) {
 	a := countedTerms()
 	c := NewCounts(a, 1)
