@@ -57,13 +57,17 @@ func retention(a *alliance.Alliance) map[string]int64 {
 	return days
 }
 
-// requestLogProblems says for people what keeps requests out of the log.
+// requestLogProblems says for people what keeps requests out of the log, or in it
+// for too long.
 func requestLogProblems(s requestlog.State) (list []string) {
 	if s.Full {
 		list = append(list, fmt.Sprintf("The request log is full (%d MB of %d): requests are served and not logged until days end their retention. Raise --request-log-mb or shorten retention_days; %d were not logged.", s.Bytes>>20, s.MaxBytes>>20, s.DroppedFull))
 	}
 	if s.Fault != "" {
 		list = append(list, fmt.Sprintf("The request log cannot be written; requests are served and not logged (%d so far): %s", s.DroppedDisk, s.Fault))
+	}
+	if s.Undeleted != "" {
+		list = append(list, "Request logs whose retention is over cannot be deleted; it is tried again within the hour: "+s.Undeleted)
 	}
 	return list
 }

@@ -89,6 +89,8 @@ type Options struct {
 	Logger  *slog.Logger
 	// Open opens a file for appending, for its owner only; nil: the system's.
 	Open func(name string) (File, error)
+	// Remove deletes a file; nil: the system's.
+	Remove func(name string) error
 }
 
 // State is how a log stands.
@@ -101,6 +103,8 @@ type State struct {
 	// Full says that the log has no room; Fault why it cannot be written.
 	Full  bool
 	Fault string
+	// Undeleted says why files whose time is over are still there.
+	Undeleted string
 }
 
 // Log is a request log. Its methods may be called at once.
@@ -112,7 +116,7 @@ type Log struct {
 
 	bytes, written, queueDrops, fullDrops, diskDrops atomic.Int64
 	full                                             atomic.Bool
-	fault                                            atomic.Pointer[string]
+	fault, undeleted                                 atomic.Pointer[string]
 
 	mu     sync.Mutex
 	retain map[string]int64 // days by tenant
@@ -137,6 +141,9 @@ func New(o Options) *Log {
 		o.Open = func(name string) (File, error) {
 			return os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, ownerFile)
 		}
+	}
+	if o.Remove == nil {
+		o.Remove = os.Remove
 	}
 	return &Log{o: o, queue: make(chan *Record, QueueRecords), swept: make(chan struct{}, 1), retain: map[string]int64{}, files: map[string]*openFile{}}
 }
@@ -180,6 +187,9 @@ func (l *Log) State() State {
 	}
 	if f := l.fault.Load(); f != nil {
 		s.Fault = *f
+	}
+	if f := l.undeleted.Load(); f != nil {
+		s.Undeleted = *f
 	}
 	return s
 }
@@ -340,7 +350,7 @@ func (l *Log) sweep() {
 	err := days(l.o.Dir, func(tenant string, day time.Time, name string) error {
 		if n, kept := retain[tenant]; !kept || !day.AddDate(0, 0, int(n)).After(today) {
 			l.forget(tenant)
-			if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := l.o.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 			_ = os.Remove(filepath.Dir(name)) // if it is empty
@@ -354,10 +364,11 @@ func (l *Log) sweep() {
 	})
 	if err != nil {
 		l.o.Logger.Error("request logs whose time is over could not be deleted; it is tried again within the hour", "error", err)
-		text := "logs whose time is over cannot be deleted: " + err.Error()
-		l.fault.Store(&text)
+		text := err.Error()
+		l.undeleted.Store(&text)
 		return
 	}
+	l.undeleted.Store(nil)
 	if total < l.bytes.Load() {
 		l.full.Store(false)
 	}

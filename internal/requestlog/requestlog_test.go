@@ -232,6 +232,36 @@ func TestLog_LeavesTheLastOfTheDiskToTheJournal(t *testing.T) {
 	})
 }
 
+// TestLog_SaysThatFilesOutliveTheirRetention keeps on saying so while records
+// are written, until the files are deleted.
+func TestLog_SaysThatFilesOutliveTheirRetention(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, refused := t.TempDir(), errors.New("the disk is read-only")
+		l := New(Options{Dir: dir, MaxBytes: 1 << 20, Remove: func(name string) error {
+			if refused != nil {
+				return refused
+			}
+			return os.Remove(name)
+		}})
+		l.Retain(map[string]int64{"acme": 1})
+		defer running(l)()
+		l.Keep(record("acme", "first"))
+		synctest.Wait()
+		time.Sleep(24 * time.Hour)
+		l.Keep(record("acme", "second"))
+		synctest.Wait()
+		if s := l.State(); s.Written != 2 || s.Fault != "" || !strings.Contains(s.Undeleted, refused.Error()) {
+			t.Errorf("%+v", s)
+		}
+		refused = nil
+		time.Sleep(SweepEach)
+		synctest.Wait()
+		if s := l.State(); s.Undeleted != "" || len(files(t, dir)) != 1 {
+			t.Errorf("%+v, files %v", s, files(t, dir))
+		}
+	})
+}
+
 // A process that is killed leaves a file cut at any byte: what was whole is
 // read, and the next process writes on behind it.
 func TestLog_GoesOnBehindAnUnfinishedLine(t *testing.T) {
