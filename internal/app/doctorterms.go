@@ -31,14 +31,7 @@ func offersOf(a *alliance.Alliance) (list []offer) {
 			if p == nil {
 				continue
 			}
-			models := p.Models
-			if slices.Contains(models, "*") {
-				models = nil
-				for m := range a.Models {
-					models = append(models, a.Models[m].ID)
-				}
-			}
-			for _, m := range models {
+			for _, m := range p.Models {
 				o := offer{p.ID, k.Channel, k.Territory, m}
 				if seen[o] || len(list) >= maxOffers {
 					continue
