@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/invoice"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/money"
 )
@@ -20,7 +21,7 @@ func (d *abroadDesk) bill(text string) error {
 		d.documents = map[string][]byte{}
 	}
 	d.documents[hash] = []byte(text)
-	return d.fact(ledger.Event{InvoiceImported: &ledger.InvoiceImported{Provider: "ovh", Month: 202603, Document: hash}})
+	return d.fact(ledger.Event{InvoiceImported: &ledger.InvoiceImported{Provider: "ovh", Month: 202603, Document: hash, Rules: invoice.Rules}})
 }
 
 // both has a second contract of the same provider, in USD, with a pool of its own.
@@ -87,4 +88,28 @@ func TestExchange_AProviderBillsEachCurrencyByItself(t *testing.T) {
 	if open := d.book.State().Differences; len(open) != 0 {
 		t.Errorf("differences %+v", open)
 	}
+}
+
+// TestExchange_AggregatesOfTwoCurrenciesAreNotDouble bills one day of one
+// model in each currency.
+func TestExchange_AggregatesOfTwoCurrenciesAreNotDouble(t *testing.T) {
+	d := newAbroad(t, both)
+	d.do(rate(t, "EUR", "USD", "1.10", "2026-03-01"))
+	d.serve("2026-03-02", 10*money.Micro)
+	d.serveOn("p-usd", "c-usd", "2026-03-02", 5*money.Micro)
+	for _, text := range []string{
+		"day,model,output,amount,currency\n2026-03-02,m,10000000,20.00,EUR\n",
+		"day,model,output,amount,currency\n2026-03-02,m,5000000,15.00,USD\n",
+	} {
+		if err := d.bill(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if open := d.book.State().Differences; len(open) != 0 {
+		t.Errorf("differences %+v", open)
+	}
+	d.want(map[string]string{
+		"liability/payable/ovh,EUR": "-20.00 EUR", "liability/payable/ovh": "-15.00 USD", "equity/exchange/EUR": "20.00 EUR", "equity/exchange/EUR,USD": "-22.00 USD",
+		"expense/compute/p": "22.00 USD", "expense/compute/p-usd": "15.00 USD",
+	})
 }

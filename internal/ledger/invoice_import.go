@@ -144,6 +144,13 @@ func (t *Terms) currencyOf(provider string, stated money.Currency) (Asset, error
 	return Asset(stated), nil
 }
 
+// elsewhere reports whether an invoice is in another currency, so that an
+// aggregate of it is about other attempts of its period and model.
+func (t *Terms) elsewhere(f *InvoiceImported, v *invoice.Invoice, asset Asset) bool {
+	in, err := t.currencyOf(f.Provider, v.Currency)
+	return err == nil && in != asset
+}
+
 func join(assets []Asset) string {
 	texts := make([]string, len(assets))
 	for i, a := range assets {
@@ -213,6 +220,9 @@ func (im *importer) earlier() error {
 		v, err := im.factPosting.invoice(f)
 		if err != nil {
 			return err
+		}
+		if im.in.Rules >= 1 && im.terms.elsewhere(f, v, im.asset) {
+			continue
 		}
 		for i := range v.Lines {
 			l := &v.Lines[i]

@@ -101,9 +101,13 @@ func (p *provided) writeOff() {
 	}
 }
 
-// since passes every line of the provider's invoices after the one of a
-// difference.
+// since passes every line of the provider's invoices in the currency of a
+// difference that came after its own.
 func (p *factPosting) since(e *Entry, each func(v *InvoiceImported, l *invoice.Line) error) error {
+	t, err := p.headTerms()
+	if err != nil {
+		return err
+	}
 	id, _, _ := strings.Cut(e.Ref, ".")
 	of := slices.IndexFunc(p.b.invoices, func(v *InvoiceImported) bool { return v.InvoiceID() == id })
 	for i, v := range p.b.invoices {
@@ -113,6 +117,9 @@ func (p *factPosting) since(e *Entry, each func(v *InvoiceImported, l *invoice.L
 		later, err := p.invoice(v)
 		if err != nil {
 			return err
+		}
+		if t.elsewhere(v, later, e.Asset) {
+			continue
 		}
 		for j := range later.Lines {
 			if err := each(v, &later.Lines[j]); err != nil {
