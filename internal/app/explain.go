@@ -194,7 +194,9 @@ func (r *rightsAnswer) write(w io.Writer) error {
 		refused.write(&b, "refused by right")
 	}
 	if r.Rollout != "" {
-		fmt.Fprintf(&b, "  rollout: %s\n", r.Rollout)
+		if r.Allowed { // else it is the reason, which is told already
+			fmt.Fprintf(&b, "  rollout: %s\n", r.Rollout)
+		}
 		for _, c := range r.RolloutClaims {
 			c.write(&b)
 		}

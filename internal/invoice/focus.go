@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
@@ -203,7 +205,7 @@ func (f *focusReader) charge(l *Line, negative bool) bool {
 	if words == "" {
 		words = f.t.cell("ChargeDescription")
 		if id, err := f.contract(); err == nil && id != "" {
-			words = strings.ReplaceAll(words, id, "")
+			words = without(words, id)
 		}
 	}
 	kind, ok := chargeOf(negative, words)
@@ -211,6 +213,25 @@ func (f *focusReader) charge(l *Line, negative bool) bool {
 		l.Kind = kind
 	}
 	return ok
+}
+
+// without leaves a name out of a text where it stands by itself: a contract k
+// takes nothing from the word marketplace.
+func without(words, name string) string {
+	inWord := func(r rune, _ int) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+	for from := 0; ; {
+		i := strings.Index(words[from:], name)
+		if i < 0 {
+			return words
+		}
+		i += from
+		before, after := words[:i], words[i+len(name):]
+		if inWord(utf8.DecodeLastRuneInString(before)) || inWord(utf8.DecodeRuneInString(after)) {
+			from = i + len(name)
+			continue
+		}
+		words, from = before+after, i
+	}
 }
 
 // use fills what a row of usage says of tokens. One that counts something else

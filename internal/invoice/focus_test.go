@@ -162,3 +162,28 @@ func FuzzParseFocus(f *testing.F) {
 		}
 	})
 }
+
+func TestParseFocus_TellsAChargeByWhatIsNotTheNameOfItsContract(t *testing.T) {
+	for _, row := range []struct {
+		name, contract, says string
+		want                 invoice.LineKind
+	}{
+		{"a name of one letter of the word", "k", "Marketplace charges of k", invoice.Marketplace},
+		{"a name that begins the word", "over", "Overage of over", invoice.Overage},
+		{"a name that ends the word", "fall", "fall: shortfall", invoice.Shortfall},
+		{"a name that is such a word", "marketplace", "Invoice of marketplace", invoice.Other},
+		{"a name with such a word in it", "discount-k", "Interest on the loan of discount-k", invoice.Interest},
+		{"a name that is no word of the text", "zz", "Volume discount", invoice.Discount},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			text := focusHeader + "2026-06-01T00:00:00Z,2026-06-01,2026-07-01,Amazon,Adjustment,12.5,USD,,,,,,," + row.contract + ",," + row.says + "\n"
+			got, err := invoice.Parse([]byte(text), invoice.Options{Month: 202606, Rules: invoice.Rules})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if kind := got.Lines[0].Kind; kind != row.want {
+				t.Errorf("%q is read as %s, want %s", row.says, kind, row.want)
+			}
+		})
+	}
+}

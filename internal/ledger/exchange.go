@@ -204,7 +204,7 @@ func (p *factPosting) quote(q *exchange.Quote) error {
 		return err
 	}
 	if c := t.alliance.Currency; q.Base != c && q.Quote != c {
-		return refuse("%s/%s: rates pass through no third currency; record %s or %s against %s, the alliance's: %s", q.Base, q.Quote, q.Base, q.Quote, c, RecordRate(q.Base, c, q.On))
+		return refuse("%s/%s: rates pass through no third currency; record %s or %s against %s, the alliance's currency: %s", q.Base, q.Quote, q.Base, q.Quote, c, RecordRate(q.Base, c, q.On))
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func line(text string) string { return strings.Join(strings.Fields(text), " ") }
 // reason for people when not. An empty surface is "not stated".
 func Allowed(v *alliance.Variant, plan alliance.PlanID, surface string) (ok bool, why string) {
 	if !has(v.Plans, plan) {
-		return false, "the plan \"" + string(plan) + "\" does not include " + string(v.ID) + "; plans that do: " + join(v.Plans)
+		return false, "the plan " + string(plan) + " does not include " + string(v.ID) + "; plans that do: " + join(v.Plans)
 	}
 	if len(v.Surfaces) > 0 && !has(v.Surfaces, surface) {
 		if surface == "" {
