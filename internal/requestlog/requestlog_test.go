@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -236,10 +237,10 @@ func TestLog_LeavesTheLastOfTheDiskToTheJournal(t *testing.T) {
 // are written, until the files are deleted.
 func TestLog_SaysThatFilesOutliveTheirRetention(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir, refused := t.TempDir(), errors.New("the disk is read-only")
+		dir, repaired := t.TempDir(), atomic.Bool{}
 		l := New(Options{Dir: dir, MaxBytes: 1 << 20, Remove: func(name string) error {
-			if refused != nil {
-				return refused
+			if !repaired.Load() {
+				return syscall.EROFS
 			}
 			return os.Remove(name)
 		}})
@@ -250,10 +251,10 @@ func TestLog_SaysThatFilesOutliveTheirRetention(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		l.Keep(record("acme", "second"))
 		synctest.Wait()
-		if s := l.State(); s.Written != 2 || s.Fault != "" || !strings.Contains(s.Undeleted, refused.Error()) {
+		if s := l.State(); s.Written != 2 || s.Fault != "" || !strings.Contains(s.Undeleted, syscall.EROFS.Error()) {
 			t.Errorf("%+v", s)
 		}
-		refused = nil
+		repaired.Store(true)
 		time.Sleep(SweepEach)
 		synctest.Wait()
 		if s := l.State(); s.Undeleted != "" || len(files(t, dir)) != 1 {
