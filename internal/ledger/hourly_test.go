@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
+	"github.com/accordo-ai/accordo/internal/invoice"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
@@ -244,6 +245,59 @@ func TestHourly_AnInvoiceOwesOnlyWhatIsBeyondTheHour(t *testing.T) {
 	}
 }
 
+// heldHour returns books of one hour: 300,000 tokens in suspense, then 400,000
+// that were served and are inside.
+func heldHour(t *testing.T) *desk {
+	t.Helper()
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	intent := func(n uint64, id record.AttemptID) record.Record {
+		return record.Record{Sequence: n, At: at.UnixNano(), Kind: record.KindIntent, Intent: &record.Intent{Attempt: id, Request: string(id), Terms: "t", Tenant: "x", Plan: "free", Model: "m@1", Pool: "p", CostPrice: "price"}}
+	}
+	outcome := func(n uint64, id record.AttemptID, tokens int64, s record.Status) record.Record {
+		return record.Record{Sequence: n, At: at.UnixNano(), Kind: record.KindOutcome, Outcome: &record.Outcome{Attempt: id, Intent: n - 1, Status: s, Usage: usage.Vector{UncachedInput: tokens}}}
+	}
+	records := []record.Record{
+		intent(1, "a"), outcome(2, "a", 300_000, record.Suspense), intent(3, "b"), outcome(4, "b", 400_000, record.Served),
+		{Sequence: 5, At: at.AddDate(0, 3, 1).UnixNano(), Kind: record.KindMark, Mark: &record.Mark{}},
+	}
+	d := &desk{book: ledger.New(hourlyTerms), records: records, documents: map[string][]byte{}}
+	if _, err := d.book.Post(records); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestHourly_ALineThatBillsSuspenseIsOwedAsItStands accepts a line of what is
+// beyond the hour: it draws on nothing, and is owed to the micro-unit.
+func TestHourly_ALineThatBillsSuspenseIsOwedAsItStands(t *testing.T) {
+	for _, row := range []struct{ name, line, owed string }{
+		{"what is beyond, at the list price", "a,m,200000,0,0,0,0,,,0.60,\n", "-0.60"},
+		{"what is beyond, without an amount", "a,m,200000,0,0,0,0,,,,\n", "-0.60"},
+		{"all tokens, and what is owed for them", "a,m,300000,0,0,0,0,,,0.60,\n", "-0.60"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			d := heldHour(t)
+			hash := strings.Repeat("ab", 32)
+			d.documents[hash] = []byte(billHeader + row.line)
+			d.must(t, ledger.Event{InvoiceImported: &ledger.InvoiceImported{Provider: "aws", Month: 202601, Document: hash, Rules: invoice.Rules}})
+			for _, e := range d.book.State().Differences {
+				by := ledger.Rejected // the fee is billed later
+				if ledger.DifferenceKind(&e) == ledger.MissingUsage {
+					by = ledger.Accepted
+				}
+				d.must(t, ledger.Event{DifferenceClosed: &ledger.DifferenceClosed{ID: e.Ref, By: by, Reason: "looked at it"}})
+			}
+			got := stands(d.book)
+			if got["liability/payable/aws"] != row.owed || got["liability/accrued/aws"] != "" || len(d.book.State().Suspended) != 0 {
+				t.Errorf("books hold %v, want %s payable", got, row.owed)
+			}
+			if used := d.book.Balance(ledger.NewAccount("lab", "memo", "commit_used", "saver", "2026-01-01")); used != units(4)/5 {
+				t.Errorf("%s of the hour is used, want what was served", used)
+			}
+		})
+	}
+}
+
 // TestHourly_SuspenseThatIsClosedDrawsOnWhatItsHourHasLeft closes 300,000
 // tokens of an hour of which 400,000 were drawn: 100,000 are inside.
 func TestHourly_SuspenseThatIsClosedDrawsOnWhatItsHourHasLeft(t *testing.T) {
@@ -259,21 +313,7 @@ func TestHourly_SuspenseThatIsClosedDrawsOnWhatItsHourHasLeft(t *testing.T) {
 		{"by the rules before", nil, 0, map[string]string{"expense/compute/p": "1.70"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-			intent := func(n uint64, id record.AttemptID) record.Record {
-				return record.Record{Sequence: n, At: at.UnixNano(), Kind: record.KindIntent, Intent: &record.Intent{Attempt: id, Request: string(id), Terms: "t", Tenant: "x", Plan: "free", Model: "m@1", Pool: "p", CostPrice: "price"}}
-			}
-			outcome := func(n uint64, id record.AttemptID, tokens int64, s record.Status) record.Record {
-				return record.Record{Sequence: n, At: at.UnixNano(), Kind: record.KindOutcome, Outcome: &record.Outcome{Attempt: id, Intent: n - 1, Status: s, Usage: usage.Vector{UncachedInput: tokens}}}
-			}
-			records := []record.Record{
-				intent(1, "a"), outcome(2, "a", 300_000, record.Suspense), intent(3, "b"), outcome(4, "b", 400_000, record.Served),
-				{Sequence: 5, At: at.AddDate(0, 3, 1).UnixNano(), Kind: record.KindMark, Mark: &record.Mark{}},
-			}
-			d := &desk{book: ledger.New(hourlyTerms), records: records}
-			if _, err := d.book.Post(records); err != nil {
-				t.Fatal(err)
-			}
+			d := heldHour(t)
 			for _, m := range row.closed {
 				d.must(t, closeNow(m))
 			}

@@ -29,20 +29,26 @@ func leftOut(all, some []byte) []byte {
 	return []byte(text.String())
 }
 
+// newLeftOut returns books, an invoice that leaves a line out, and that line.
+func newLeftOut(t *testing.T, o invoice.Order) (d *desk, some, late []byte) {
+	t.Helper()
+	d, o.Seed = newCharged(t, true), 5
+	all := d.plan(t, o)
+	o.Plant = map[string]int{invoice.MissingLine: 1}
+	plan := d.plan(t, o)
+	if len(plan.Planted) != 1 {
+		t.Fatalf("planted %+v", plan.Planted)
+	}
+	return d, plan.Document, leftOut(all.Document, plan.Document)
+}
+
 // TestMissingLine_IsNamedOnceAndNotWrittenOffOnceItIsBilled leaves a line out,
 // bills something else, then bills it.
 func TestMissingLine_IsNamedOnceAndNotWrittenOffOnceItIsBilled(t *testing.T) {
 	for _, o := range orders {
 		t.Run(orderName(o), func(t *testing.T) {
-			d := newCharged(t, true)
-			o.Seed = 5
-			all := d.plan(t, o)
-			o.Plant = map[string]int{invoice.MissingLine: 1}
-			some := d.plan(t, o)
-			if len(some.Planted) != 1 {
-				t.Fatalf("planted %+v", some.Planted)
-			}
-			if err := d.importPlan("cloud", some.Document); err != nil {
+			d, some, late := newLeftOut(t, o)
+			if err := d.importPlan("cloud", some); err != nil {
 				t.Fatal(err)
 			}
 			missing := func() (ids []string) {
@@ -63,7 +69,7 @@ func TestMissingLine_IsNamedOnceAndNotWrittenOffOnceItIsBilled(t *testing.T) {
 			if diff := cmp.Diff(first, missing()); diff != "" {
 				t.Errorf("what is missing, after another invoice:\n%s", diff)
 			}
-			if err := d.importPlan("cloud", leftOut(all.Document, some.Document)); err != nil {
+			if err := d.importPlan("cloud", late); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(map[string]int{ledger.MissingLine: 1, ledger.UnknownAttempt: 1}, kindsBut(d, ledger.Rounding)); diff != "" {
@@ -88,17 +94,12 @@ func TestMissingLine_IsNamedOnceAndNotWrittenOffOnceItIsBilled(t *testing.T) {
 func TestMissingLine_ThatWasWrittenOffIsBilledAsMoreThanTheBooksHave(t *testing.T) {
 	for _, o := range orders {
 		t.Run(orderName(o), func(t *testing.T) {
-			d := newCharged(t, true)
-			o.Seed = 5
-			all := d.plan(t, o)
-			o.Plant = map[string]int{invoice.MissingLine: 1}
-			some := d.plan(t, o)
-			if err := d.importPlan("cloud", some.Document); err != nil {
+			d, some, late := newLeftOut(t, o)
+			if err := d.importPlan("cloud", some); err != nil {
 				t.Fatal(err)
 			}
 			d.acceptAll(t)
 			payable := d.book.Balance("lab/liability/payable/cloud")
-			late := leftOut(all.Document, some.Document)
 			if err := d.importPlan("cloud", late); err != nil {
 				t.Fatal(err)
 			}
