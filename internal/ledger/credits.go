@@ -7,9 +7,9 @@ import (
 )
 
 // credit settles one interval of a prepaid credit: it is bought in its first
-// month, what use and fees drew beyond it is owed at each close, and what is left at its end is
-// forfeited. Intervals that had begun when the books did are bought at the
-// first close.
+// month, what use and fees drew beyond it is owed at each close, and what is
+// left at its end is forfeited. Intervals that had begun when the books did are
+// bought at the first close.
 func (p *monthPosting) credit(c *alliance.Contract, f *alliance.Floor) {
 	id := string(c.ID)
 	bought := !f.From.Before(p.start) && f.From.Before(p.end) || p.b.closedMonth == 0 && f.From.Before(p.start) && f.Until.After(p.start)
