@@ -4,9 +4,10 @@ import "strings"
 
 // Rules is the version of the rules by which invoices are read and matched.
 // Version 1 knows the charges of contracts besides fees, and names what an
-// invoice leaves out of them. An invoice stays what the rules of its import
-// made of it.
-const Rules = 1
+// invoice leaves out of them. Version 2 counts attempts that cost less than a
+// micro-unit into the groups that no line bills. An invoice stays what the
+// rules of its import made of it.
+const Rules = 2
 
 // chargeWords are the words by which rows of FOCUS name a charge of a
 // contract, in the order in which they are looked for.

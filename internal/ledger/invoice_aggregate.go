@@ -162,11 +162,13 @@ func (im *importer) unevenAlone(u *uneven) error {
 	return im.differ(UsageDiffers, place, d, im.groupEvidence(u.list))
 }
 
-// unbilledGroups gathers the attempts that no line bills.
+// unbilledGroups gathers the attempts that no line bills. One that costs less
+// than a micro-unit is of its group like any other: without its tokens the
+// group would not be what a line of another tier bills.
 func (im *importer) unbilledGroups() (groups []*uneven) {
 	of := map[string]*uneven{}
 	for _, a := range im.order {
-		if !im.unbilled(a) {
+		if !im.unbilled(a) || im.in.Rules < 2 && a.booked() == 0 {
 			continue
 		}
 		k := groupName(a.period(im.grain), a.tier, a.model())

@@ -17,7 +17,7 @@ import (
 // invoice.
 func (im *importer) missing() error {
 	for _, a := range im.order {
-		if im.unbilled(a) {
+		if im.unbilled(a) && a.booked() != 0 {
 			if err := im.differ(MissingLine, "o"+strconv.FormatUint(a.outcome, 10), -a.booked(), evidenceOf(a)); err != nil {
 				return err
 			}
@@ -29,6 +29,9 @@ func (im *importer) missing() error {
 // missingGroups names the groups that no line bills.
 func (im *importer) missingGroups() error {
 	for _, u := range im.unbilledGroups() {
+		if u.booked == 0 {
+			continue // nobody owes anything for it
+		}
 		place := invoice.GroupPlace(u.period, u.list[0].outcome, u.list[len(u.list)-1].outcome)
 		if err := im.differ(MissingLine, place, -u.booked, im.groupEvidence(u.list)); err != nil {
 			return err
@@ -37,8 +40,9 @@ func (im *importer) missingGroups() error {
 	return nil
 }
 
+// unbilled reports whether an attempt was served for money and no line bills it.
 func (im *importer) unbilled(a *billed) bool {
-	return a.month && !a.before && !a.seen && !a.held && !a.named && a.booked() != 0 && !im.aggregated(a)
+	return a.month && !a.before && !a.seen && !a.held && !a.named && !a.tokens.IsZero() && a.owed() != nil && !im.aggregated(a)
 }
 
 // missingBefore marks what open differences of earlier invoices name: by the

@@ -16,6 +16,7 @@ import (
 	"github.com/accordo-ai/accordo/internal/money"
 	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/store/storetest"
+	"github.com/accordo-ai/accordo/internal/usage"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -186,6 +187,56 @@ func TestPlanted_EachKindIsNamedInEachForm(t *testing.T) {
 				if a := settled[kind]; a != "" && d.book.Balance(a) != plan.Planted[0].Amount {
 					t.Errorf("%s: %s, want %s", a, d.book.Balance(a), plan.Planted[0].Amount)
 				}
+			})
+		}
+	}
+}
+
+// TestPlanted_AttemptsBelowAMicroUnitAreOfTheirGroup has errors in groups of
+// which many of the attempts cost nothing that the books can write.
+func TestPlanted_AttemptsBelowAMicroUnitAreOfTheirGroup(t *testing.T) {
+	for _, order := range orders[1:7] {
+		for _, kind := range []string{invoice.WrongTier, invoice.MissingLine} {
+			t.Run(orderName(order)+" "+kind, func(t *testing.T) {
+				records := june(storetest.History(storetest.Random(11), 900))
+				for i := range records {
+					if o := records[i].Outcome; o != nil {
+						o.Tier = "standard"
+						if i%5 < 3 && !o.Usage.IsZero() {
+							o.Usage = usage.Vector{CacheRead: 1}
+						}
+					}
+					if in := records[i].Intent; in != nil {
+						in.Model = fmt.Sprintf("model-%d", i%11)
+					}
+				}
+				d := newDesk(t, records)
+				truth, err := d.book.Bill("azure", 202606, d.evidence())
+				if err != nil {
+					t.Fatal(err)
+				}
+				small := 0
+				for i := range truth.Charges {
+					if truth.Charges[i].Tokens == (usage.Vector{CacheRead: 1}) {
+						small++
+					}
+				}
+				if small == 0 {
+					t.Fatal("no attempt costs less than a micro-unit")
+				}
+				order.Seed, order.Plant = 7, map[string]int{kind: 1}
+				plan, err := invoice.Write(truth, order)
+				if err != nil || len(plan.Planted) != 1 {
+					t.Fatalf("planted %+v, %v", plan.Planted, err)
+				}
+				if err := d.importPlan("azure", plan.Document); err != nil {
+					t.Fatal(err)
+				}
+				agreed, found := d.imported()
+				if faults := plan.Reconcile(agreed, found); len(faults) > 0 {
+					t.Fatal(strings.Join(faults, "\n"))
+				}
+				d.closeAll(t, "lab/liability/payable/azure", func() bool { return false })
 			})
 		}
 	}
