@@ -1,12 +1,14 @@
 package focus_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/focus"
 	"github.com/accordo-ai/accordo/internal/ledger"
 	"github.com/accordo-ai/accordo/internal/record"
+	"github.com/google/go-cmp/cmp"
 )
 
 // beyondTerms are those of creditTerms with a floor in the place of what is
@@ -65,6 +67,7 @@ func TestBeyond_RowsBillWhatIsOwed(t *testing.T) {
 			t.Errorf("%s: rows come to %s, the books hold %s", kind, rows, booked)
 		}
 	}
+	overageRows(t, &table)
 	commitments, err := d.books.Commitments(mustTerms(t, beyondTerms), focus.Window{AsOf: day("2026-03-02")})
 	if err != nil {
 		t.Fatal(err)
@@ -90,4 +93,37 @@ func mustTerms(t *testing.T, terms func(string) (*alliance.Alliance, error)) *al
 		t.Fatal(err)
 	}
 	return a
+}
+
+// overageRows demands that use beyond a commitment is usage with its contract
+// and price, one row for each month, contract and kind of token, and that our
+// own rules hold.
+func overageRows(t *testing.T, table *focus.Table) {
+	t.Helper()
+	got := map[string]string{}
+	for i := range table.Rows {
+		meter := table.At(i, "SkuMeter").Text
+		if !strings.HasPrefix(meter, "Overage ") {
+			if text := table.At(i, "ChargeDescription").Text; strings.HasPrefix(text, "Overage") {
+				t.Errorf("%q has the meter %q", text, meter)
+			}
+			continue
+		}
+		name := table.At(i, "ChargePeriodStart").Text[:7] + " " + table.At(i, "x_Contract").Text + " " + meter
+		if got[name] != "" {
+			t.Errorf("two rows of %s", name)
+		}
+		for _, column := range []string{"ChargeCategory", "PricingCategory", "ConsumedQuantity", "ContractedUnitPrice", "ListUnitPrice", "BilledCost"} {
+			got[name] += table.At(i, column).Text + " "
+		}
+	}
+	want := map[string]string{
+		"2026-01 credit Overage Output Tokens":  "Usage Standard 750 8.000001 8.000001 0.006 ",
+		"2026-01 metered Overage Input Tokens":  "Usage Standard 400 1 1 0.0004 ",
+		"2026-01 metered Overage Output Tokens": "Usage Standard 1525 4.000001 4.000001 0.0061 ",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	ownRules(t, focus.CostAndUsage, focus.V14, table)
 }

@@ -52,6 +52,7 @@ type charge struct {
 	credit      bool         // of a prepaid credit
 	asset       ledger.Asset // of an entry that no request is behind; empty: the contract's
 	hourly      bool         // of a commitment per hour
+	beyond      *overage     // of a usage charge beyond a commitment, else nil
 	billed      money.Amount
 	effective   money.Amount
 	status      string // Used or Unused, of a charge under a fixed fee
@@ -262,6 +263,7 @@ type bookedFee struct{ fee, unused money.Amount }
 func (b *Books) posted(latest *alliance.Alliance, w Window, list *[]charge, uses map[feeKey]capacityUse) map[feeKey]*bookedFee {
 	booked := map[feeKey]*bookedFee{}
 	bought := map[string]bool{}
+	over := overages{books: b, by: map[overageKey]*charge{}}
 	for i := range b.others {
 		e := &b.others[i]
 		c := charge{category: adjustment, from: monthStart(e.Period), terms: latest, asset: e.Asset, contract: latest.Contract(alliance.ContractID(e.Contract))}
@@ -277,7 +279,7 @@ func (b *Books) posted(latest *alliance.Alliance, w Window, list *[]charge, uses
 		if e.Kind == ledger.Prepayment {
 			bought[e.Debit.Ref()] = true
 		}
-		if !c.entry(e) || !w.holds(&c) {
+		if !c.entry(e) || !w.holds(&c) || e.Kind == ledger.Surcharge && over.add(c, e) {
 			continue
 		}
 		if c.fixed && c.status == used {
@@ -285,6 +287,7 @@ func (b *Books) posted(latest *alliance.Alliance, w Window, list *[]charge, uses
 		}
 		*list = append(*list, c)
 	}
+	*list = append(*list, over.charges()...)
 	b.prepaid(latest, w, bought, list)
 	return booked
 }

@@ -112,6 +112,8 @@ func (c *charge) pricing() (quantity, list, price Decimal) {
 		if g.priced {
 			price = AmountDecimal(g.rate)
 		}
+	case c.beyond != nil:
+		quantity, list, price = NewDecimal(c.beyond.tokens, 6), AmountDecimal(c.beyond.list), AmountDecimal(c.beyond.rate)
 	case c.category == purchaseCharge:
 		quantity, list, price = NewDecimal(1, 0), AmountDecimal(c.billed), AmountDecimal(c.billed)
 	default: // unused capacity was bought by its fee: nothing is priced again
@@ -286,6 +288,10 @@ func (c *charge) capacity(w *writer) {
 	w.set("ChargeDescription", Text(c.description))
 	w.set("x_Note", Text(c.note))
 	if c.adjusts() || c.contract == nil {
+		return
+	}
+	if c.beyond != nil {
+		c.beyondCommitment(w)
 		return
 	}
 	sku, meter := string(c.contract.ID)+"-capacity", "Reserved Capacity"
