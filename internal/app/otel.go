@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -43,8 +44,29 @@ func aboutProcess(version string, log *slog.Logger) (*resource.Resource, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%w (look at OTEL_RESOURCE_ATTRIBUTES)", err)
 	}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces or metrics were not sent", "error", err) }))
+	otel.SetErrorHandler(&unsent{log: log, said: map[string]bool{}})
 	return about, nil
+}
+
+// unsentKinds bounds the faults of sending that are told.
+const unsentKinds = 20
+
+// unsent tells each fault of sending once: a collector that is away is asked
+// again every few seconds, and what is served does not wait for it.
+type unsent struct {
+	log  *slog.Logger
+	mu   sync.Mutex
+	said map[string]bool
+}
+
+// Handle tells a fault that was not told before.
+func (u *unsent) Handle(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if text := err.Error(); !u.said[text] && len(u.said) < unsentKinds {
+		u.said[text] = true
+		u.log.Warn("traces or metrics were not sent; the same fault is not told again", "error", err)
+	}
 }
 
 // meter keeps the figures of the gen_ai conventions and sends them to a

@@ -254,6 +254,9 @@ func load(ppm int64) string {
 	return plain
 }
 
+// day leaves the hour out of an instant that is a midnight.
+func day(at string) string { return strings.TrimSuffix(at, "T00:00:00Z") }
+
 // contractTable shows what each contract has burnt of the interval's floor.
 func (v *view) contractTable() []line {
 	table := []line{{}, say(bold, "%-28s %-22s %20s %20s %-16s %8s  %s", "CONTRACT", "SHAPE", "BURNT", "OF FLOOR", "", "LAMBDA", "INTERVAL")}
@@ -266,7 +269,7 @@ func (v *view) contractTable() []line {
 			of = k.Fee.String() + " fee"
 		}
 		if k.Floor > 0 || k.Fee > 0 {
-			interval = k.IntervalFrom + " to " + k.IntervalUntil
+			interval = day(k.IntervalFrom) + " to " + day(k.IntervalUntil)
 		}
 		table = append(table, say(plain, "%-28s %-22s %20s %20s %-16s %8s  %s", clip(clean(k.ID), 28), clip(clean(k.Shape), 22), burnt+" "+k.Currency, of, drawn, percent(k.LambdaPPM), interval))
 	}

@@ -43,6 +43,8 @@ function live() {
 function shortcuts(pause) {
   const pages = { s: "/", p: "/pools", r: "/requests", c: "/contracts", l: "/ledger", m: "/statements", i: "/invoices", u: "/suspense", g: "/margin", k: "/claims", t: "/chat" };
   const help = $("help"), on = $("keys-on");
+  const linked = (page) => page && document.querySelector(`nav a[href="${page}"]`);
+  if (!linked(pages.i)) pages.i = "/sales"; // a partner's
   let went = 0;
   try { on.checked = localStorage.getItem("keys") !== "off"; } catch { /* storage may be refused */ }
   on.addEventListener("change", () => { try { localStorage.setItem("keys", on.checked ? "on" : "off"); } catch { /* as above */ } });
@@ -55,7 +57,7 @@ function shortcuts(pause) {
     if (e.key === "?") { e.preventDefault(); if (!help.open) help.showModal(); return; }
     if (help.open) return;
     if (e.key === "g" && !(went && e.timeStamp - went < 1500)) { went = e.timeStamp; return; }
-    if (went && e.timeStamp - went < 1500 && pages[e.key]) { e.preventDefault(); location.assign(pages[e.key]); }
+    if (went && e.timeStamp - went < 1500 && linked(pages[e.key])) { e.preventDefault(); location.assign(pages[e.key]); }
     else if (e.key === "p" && pause) pause();
     went = 0;
   });
