@@ -86,7 +86,7 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 		return exit
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "accordo: %v\nTry: accordo --help\n", err)
+		fmt.Fprintf(s.err, "accordo: %v\nTry: %s --help\n", err, commandOf(err))
 		return app.ExitUsage
 	}
 	err = parsed.Run()
@@ -102,6 +102,17 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 	}
 	fmt.Fprintln(s.err, "accordo:", err)
 	return app.ExitWrong
+}
+
+// commandOf is the command whose help tells what a line of arguments lacks.
+func commandOf(err error) string {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		if node := parse.Context.Selected(); node != nil {
+			return node.FullPath()
+		}
+	}
+	return "accordo"
 }
 
 type versionCommand struct {
