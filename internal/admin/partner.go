@@ -16,7 +16,7 @@ import (
 // ForPartner is the head of a partner's pages: nothing of routing, load,
 // faults or addresses, and not the title, which may name other parties.
 func (o Overview) ForPartner() Overview {
-	p := Overview{Title: "With " + o.Operator, Notice: o.Notice, Operator: o.Operator, Currency: o.Currency, Version: o.Version, StandIns: []string{}}
+	p := Overview{Title: "With " + o.Operator, Notice: o.Notice, Simulated: o.Simulated, Operator: o.Operator, Currency: o.Currency, Version: o.Version, StandIns: []string{}}
 	if len(o.StandIns) > 0 {
 		p.StandIns = []string{"Stand-ins answer for pools of these terms."}
 	}

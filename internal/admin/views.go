@@ -85,18 +85,20 @@ type Player interface {
 
 // Overview is the head of every page.
 type Overview struct {
-	Title    string    `json:"title"`
-	Notice   string    `json:"notice"`
-	Operator string    `json:"operator"`
-	Currency string    `json:"currency"`
-	Terms    string    `json:"terms"` // hash
-	Version  string    `json:"version"`
-	Started  time.Time `json:"started"`
-	API      string    `json:"api"` // base address of the API
-	StandIns []string  `json:"stand_ins"`
-	Requests uint64    `json:"requests"` // since the start
-	Lag      uint64    `json:"lag"`      // journal records that are not in the books yet
-	Problems []string  `json:"problems,omitempty"`
+	Title  string `json:"title"`
+	Notice string `json:"notice"`
+	// Simulated says why the books are not real; empty: they are.
+	Simulated string    `json:"simulated,omitempty"`
+	Operator  string    `json:"operator"`
+	Currency  string    `json:"currency"`
+	Terms     string    `json:"terms"` // hash
+	Version   string    `json:"version"`
+	Started   time.Time `json:"started"`
+	API       string    `json:"api"` // base address of the API
+	StandIns  []string  `json:"stand_ins"`
+	Requests  uint64    `json:"requests"` // since the start
+	Lag       uint64    `json:"lag"`      // journal records that are not in the books yet
+	Problems  []string  `json:"problems,omitempty"`
 }
 
 // Readiness says whether requests are served. Problems that do not stop

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/admin"
@@ -28,7 +27,7 @@ const lowDisk = 256 << 20
 func (s *server) Overview(time.Time) admin.Overview {
 	a := s.terms.Load().Alliance()
 	o := admin.Overview{
-		Title: a.Title, Notice: strings.TrimSpace(s.simulated + " " + a.Notice), Operator: string(a.Operator), Currency: string(a.Currency), Terms: a.Hash,
+		Title: a.Title, Notice: a.Notice, Simulated: s.simulated, Operator: string(a.Operator), Currency: string(a.Currency), Terms: a.Hash,
 		Version: s.o.Version, Started: s.started, API: s.api, Lag: s.settler.Status().Lag, Problems: s.Readiness().Problems,
 	}
 	if p := a.Party(a.Operator); p != nil {

@@ -212,6 +212,18 @@ func TestTermsWithoutAStory_BeginWithAnOverview(t *testing.T) {
 	mustContain(t, body, "come without a story", `href="/pools"`)
 }
 
+func TestEveryPage_SaysWhyTheBooksAreNotReal(t *testing.T) {
+	f := newFake(t)
+	for who, h := range map[string]http.Handler{"operator": pages(f), "partner": pagesAs(f, admin.Access{Role: admin.Partner, Party: "amazon"})} {
+		for _, path := range []string{"/contracts", "/sales"} {
+			t.Run(who+path, func(t *testing.T) {
+				_, body := get(t, h, path)
+				mustContain(t, body, `<p class="standins"><strong>SIMULATED: all traffic was played.</strong></p>`)
+			})
+		}
+	}
+}
+
 func TestPools_ShowEveryFigureWithItsUnit(t *testing.T) {
 	_, body := get(t, pages(newFake(t)), "/pools")
 	mustContain(t, body, `id="pool-aws-gb200-us-east-2"`, "75.0 %", "12.0 chip-seconds", "of 48.0 chip-seconds", "1,234.567 micro-USD per chip-second", "λ 100.0 % of the price", "412 ms", "3 failures in a row", "unhealthy", "A simulator.", "data in US")

@@ -70,7 +70,7 @@ func (f *fake) or(text string) string {
 
 func (f *fake) Overview(time.Time) admin.Overview {
 	return admin.Overview{
-		Title: f.or(f.a.Title), Notice: f.or(f.a.Notice), Operator: f.or("OpenAI"), Currency: "USD", Terms: f.a.Hash, Version: f.or("v1"),
+		Title: f.or(f.a.Title), Notice: f.or(f.a.Notice), Simulated: f.or("SIMULATED: all traffic was played."), Operator: f.or("OpenAI"), Currency: "USD", Terms: f.a.Hash, Version: f.or("v1"),
 		Started: now.Add(-time.Hour), API: f.or("http://127.0.0.1:8080"), StandIns: []string{f.or("A simulator.")}, Requests: 3, Lag: 1,
 	}
 }
