@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -23,12 +24,18 @@ type upCommand struct {
 	NoModel     bool   `name:"no-model" help:"Do not fetch or run the local model; its pools are simulated."`
 	Weights     string `help:"Another GGUF file for the local model." type:"existingfile"`
 	CacheDir    string `help:"Folder for engine and weights (default: the user's cache)." type:"path"`
-	RequestLog  int64  `name:"request-log-mb" help:"Megabytes that the logs of requests may take together, of tenants that asked for them." default:"1024"`
+	RequestLog  int64  `name:"request-log-mb" help:"Megabytes that the logs of requests may take together, of tenants that asked for them; 1 to 1048576." default:"1024"`
 	SimInvoice  string `name:"sim-invoice" help:"File that simulated providers append their invoice to." type:"path"`
 }
 
+// maxRequestLogMB is a terabyte.
+const maxRequestLogMB = 1 << 20
+
 // Run serves until it is told to stop.
 func (c upCommand) Run(ctx context.Context, s streams) error {
+	if c.RequestLog < 1 || c.RequestLog > maxRequestLogMB {
+		return app.ExitError{Code: app.ExitUsage, Err: fmt.Errorf("--request-log-mb is 1 to %d; to keep no requests, leave request_log out of the tenants", maxRequestLogMB)}
+	}
 	return app.Up(ctx, app.UpOptions{
 		File: c.File, Listen: c.Listen, AdminListen: c.AdminListen, Data: c.Data, Durability: c.Durability,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, ClientCA: c.ClientCA, AdminClientCA: c.AdminCA, BehindTLS: c.BehindTLS, NoModel: c.NoModel, Weights: c.Weights,

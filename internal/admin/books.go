@@ -118,6 +118,8 @@ type NextDate struct {
 	On   alliance.Date `json:"on"`
 	What string        `json:"what"`
 	Cost money.Amount  `json:"cost"`
+	// Unknown says that something is lost, and that nobody can tell how much.
+	Unknown bool `json:"unknown,omitempty"`
 }
 
 // AccountMonth is an account with what a month did to it: debits less credits.

@@ -47,7 +47,7 @@ func (s *server) Outlook(ctx context.Context, id string, at time.Time) (admin.Ou
 		v.Line = append(v.Line, admin.BurnPoint{At: p.At, Used: p.Used})
 	}
 	for _, d := range o.Dates {
-		v.Dates = append(v.Dates, admin.NextDate{On: d.On, What: d.What, Cost: d.Cost})
+		v.Dates = append(v.Dates, admin.NextDate{On: d.On, What: d.What, Cost: d.Cost, Unknown: d.Unknown})
 	}
 	return v, nil
 }

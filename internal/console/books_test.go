@@ -211,7 +211,7 @@ func TestVerify_IsStartedAndTold(t *testing.T) {
 
 func TestContract_DrawsItsIntervalWithTheForecast(t *testing.T) {
 	_, body := get(t, pages(newFake(t)), "/contracts/aws-38bn")
-	mustContain(t, body, `class="forecast"`, `class="range"`, "floor met", "5.00 open at the end", "40.00 of 100.00 open", "between −20.00 and 20.00", "Clauses in words", "Next dates", "the interval ends")
+	mustContain(t, body, `class="forecast"`, `class="range"`, "floor met", "5.00 open at the end", "40.00 of 100.00 open", "between −20.00 and 20.00", "Clauses in words", "Next dates", "the interval ends", "the option lapses", "not known")
 	if n := strings.Count(body, `<svg class="chart"`); n < 3 {
 		t.Errorf("%d charts", n)
 	}

@@ -75,7 +75,11 @@ func intervalTable(o *admin.Outlook, currency ledger.Asset) *table {
 func datesTable(o *admin.Outlook, currency ledger.Asset) *table {
 	t := &table{Name: "dates", Narrow: true, Caption: "Next dates, and what each costs if nothing more happens until then", Empty: "No date is ahead.", Columns: []column{tight("On"), {Title: "What happens"}, right("Costs, " + string(currency))}}
 	for _, d := range o.Dates {
-		t.Rows = append(t.Rows, tableRow{Cells: []cell{text(d.On.String()), {Text: figures(d.What), Raw: d.What}, amount(d.Cost, currency)}})
+		cost := amount(d.Cost, currency)
+		if d.Unknown {
+			cost = text("not known")
+		}
+		t.Rows = append(t.Rows, tableRow{Cells: []cell{text(d.On.String()), {Text: figures(d.What), Raw: d.What}, cost}})
 	}
 	return t
 }

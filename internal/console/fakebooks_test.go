@@ -20,7 +20,7 @@ func (f *fake) Outlook(_ context.Context, id string, at time.Time) (admin.Outloo
 	if c == nil {
 		return admin.Outlook{}, admin.ErrNotFound
 	}
-	o := admin.Outlook{At: at, Currency: "USD", Clauses: []contract.Clause{{Name: "Shape", Says: f.or("Spend floor."), Assumed: true, Claims: []alliance.ClaimID{"P01"}}}, Dates: []admin.NextDate{{On: onDay("2027-01-01"), What: f.or("the interval ends"), Cost: 2 * money.Micro}}}
+	o := admin.Outlook{At: at, Currency: "USD", Clauses: []contract.Clause{{Name: "Shape", Says: f.or("Spend floor."), Assumed: true, Claims: []alliance.ClaimID{"P01"}}}, Dates: []admin.NextDate{{On: onDay("2027-01-01"), What: f.or("the interval ends"), Cost: 2 * money.Micro}, {On: onDay("2027-02-01"), What: f.or("the option lapses"), Unknown: true}}}
 	if len(c.Floors) > 0 {
 		o.Interval = &admin.Interval{
 			From: onDay("2026-01-01"), Until: onDay("2027-01-01"), Promised: 100 * money.Micro, Used: 60 * money.Micro, Open: 40 * money.Micro,

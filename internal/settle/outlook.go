@@ -77,6 +77,8 @@ type NextDate struct {
 	What string        `json:"what"`
 	// Cost is what is lost on that day if nothing more happens until then.
 	Cost money.Amount `json:"cost"`
+	// Unknown says that something is lost, and that nobody can tell how much.
+	Unknown bool `json:"unknown,omitempty"`
 }
 
 const day = 24 * time.Hour
@@ -105,7 +107,7 @@ func MakeOutlook(ctx context.Context, books Reader, t *ledger.Terms, id string, 
 			return nil, err
 		}
 		o.Interval = v
-		o.Dates = append(o.Dates, NextDate{f.Until, "the interval ends: what is open is lost", max(0, o.Interval.Open)})
+		o.Dates = append(o.Dates, NextDate{On: f.Until, What: "the interval ends: what is open is lost", Cost: max(0, o.Interval.Open)})
 	}
 	if err := o.hourly(ctx, books, string(a.Operator), c, at); err != nil {
 		return nil, err
@@ -117,17 +119,17 @@ func MakeOutlook(ctx context.Context, books Reader, t *ledger.Terms, id string, 
 		return nil, err
 	}
 	if f, ok := contract.FeeAt(c, at); ok && contract.Perishes(c.Shape) {
-		o.Dates = append(o.Dates, NextDate{f.Until, "the fee's interval ends: capacity that is not used until then is paid all the same", f.Amount})
+		o.Dates = append(o.Dates, NextDate{On: f.Until, What: "the fee's interval ends: capacity that is not used until then is paid all the same", Cost: f.Amount})
 	}
 	o.option(c, at)
 	for _, s := range c.Ramp {
 		if s.From.After(at) {
-			o.Dates = append(o.Dates, NextDate{s.From, "the ramp steps to " + contract.StepSize(&s), 0})
+			o.Dates = append(o.Dates, NextDate{On: s.From, What: "the ramp steps to " + contract.StepSize(&s)})
 			break
 		}
 	}
 	if !c.Until.IsZero() && c.Until.After(at) {
-		o.Dates = append(o.Dates, NextDate{c.Until, "the contract ends", 0})
+		o.Dates = append(o.Dates, NextDate{On: c.Until, What: "the contract ends"})
 	}
 	slices.SortStableFunc(o.Dates, func(x, y NextDate) int { return x.On.Compare(y.On.Time) })
 	return o, nil
@@ -264,7 +266,7 @@ func (o *Outlook) credits(ctx context.Context, books Reader, operator string, c 
 			return err
 		}
 		if left > 0 {
-			o.Dates = append(o.Dates, NextDate{alliance.Date{Time: ends}, "what rolled over from " + f.From.String() + " is forfeited", left})
+			o.Dates = append(o.Dates, NextDate{On: alliance.Date{Time: ends}, What: "what rolled over from " + f.From.String() + " is forfeited", Cost: left})
 		}
 	}
 	return nil
@@ -323,7 +325,11 @@ func WriteOutlook(w io.Writer, o *Outlook) error {
 		err = table(w, func(line func(...any)) {
 			line("NEXT DATE", "WHAT", "COSTS IF NOTHING HAPPENS")
 			for _, d := range o.Dates {
-				line(d.On, d.What, d.Cost)
+				if d.Unknown {
+					line(d.On, d.What, "not known")
+				} else {
+					line(d.On, d.What, d.Cost)
+				}
 			}
 		})
 		if err != nil {

@@ -62,8 +62,8 @@ func (o *Outlook) hourly(ctx context.Context, books Reader, operator string, c *
 	v.Open = max(0, v.Open-v.Lapsed)
 	o.Interval = v
 	o.Dates = append(o.Dates,
-		NextDate{alliance.Date{Time: begin.Add(time.Hour)}, "the hour ends: what of its commitment is not drawn is lost", max(0, rate.PerHour-(v.Used-before))},
-		NextDate{fees[i].Until, "the rate per hour ends", 0})
+		NextDate{On: alliance.Date{Time: begin.Add(time.Hour)}, What: "the hour ends: what of its commitment is not drawn is lost", Cost: max(0, rate.PerHour-(v.Used-before))},
+		NextDate{On: fees[i].Until, What: "the rate per hour ends"})
 	return nil
 }
 
@@ -83,12 +83,12 @@ func (o *Outlook) option(c *alliance.Contract, at time.Time) {
 	}
 	o.Option = contract.OptionAdds(c, o.Currency)
 	if at.Before(c.Option.From.Time) {
-		o.Dates = append(o.Dates, NextDate{c.Option.From, "the option can be exercised from here on", 0})
+		o.Dates = append(o.Dates, NextDate{On: c.Option.From, What: "the option can be exercised from here on"})
 	}
 	lapse, known := contract.LapseCost(c)
 	costs := "; what that costs depends on what replaces it"
 	if known {
 		costs = "; as much at the contract's own price costs so much more"
 	}
-	o.Dates = append(o.Dates, NextDate{alliance.Date{Time: notice}, "the option's notice ends: unless it is exercised before (accordo record exercise " + string(c.ID) + "), " + o.Option + " lapse" + costs, lapse})
+	o.Dates = append(o.Dates, NextDate{On: alliance.Date{Time: notice}, What: "the option's notice ends: unless it is exercised before (accordo record exercise " + string(c.ID) + "), " + o.Option + " lapse" + costs, Cost: lapse, Unknown: !known})
 }

@@ -44,7 +44,7 @@ func (o *Outlook) share(ctx context.Context, books Reader, operator string, c *a
 		v.Left = &left
 	}
 	if !r.Until.IsZero() && r.Until.After(at) {
-		o.Dates = append(o.Dates, NextDate{r.Until, "the revenue share ends", 0})
+		o.Dates = append(o.Dates, NextDate{On: r.Until, What: "the revenue share ends"})
 	}
 	o.Share = v
 	return nil

@@ -23,6 +23,8 @@ func WriteSalesInvoice(w io.Writer, v *SalesInvoice) error {
 		fmt.Fprintf(w, "INVOICE %s, issued %s%s\n", v.Number, v.Issued, due(v))
 	case v.Closed:
 		fmt.Fprintf(w, "NO INVOICE: nothing was booked to it in %04d-%02d, which is closed\n", v.Month/100, v.Month%100)
+	case len(v.Lines) == 0:
+		fmt.Fprintf(w, "NO INVOICE: nothing is booked to it in %04d-%02d, which is not closed\n", v.Month/100, v.Month%100)
 	default:
 		fmt.Fprintf(w, "DRAFT INVOICE: %04d-%02d is open, lines may change and fees are added when it is closed\n", v.Month/100, v.Month%100)
 	}
