@@ -19,7 +19,7 @@ import (
 
 const shortChat = `{"model":"chat-1","max_tokens":20,"messages":[{"role":"user","content":"hello"}]}`
 
-var leftOver = regexp.MustCompile(`tokens_per_day of the plan day\): limit 1000 tokens, left (\d+)\.`)
+var leftOver = regexp.MustCompile(`larger than the limit tokens_per_day of the plan day: 1000 tokens, left (\d+)\.`)
 
 // leftToday is what the plan of a thousand tokens a day has left, from the
 // refusal of a request that asks for more than that.

@@ -246,7 +246,7 @@ func sdkCases() []sdkCase {
 		{Name: "400 of the provider, streamed", Call: "stream", Params: chat("refused", ""), want: refusal("BadRequestError", 400, "upside_down", invalid, "messages", "The picture is upside down.")},
 		{Name: "413", Call: "chat", Params: chat("plain", ""), Pad: 21 << 20, want: refusal("APIStatusError", 413, "request_too_large", invalid, "", "The body of the request is larger than 20971520 bytes")},
 		{Name: "429, then the SDK waits as told", Call: "chat", Key: keySixty, Params: chat("plain", ""), Repeat: 200, Retries: 3, want: afterWait},
-		{Name: "429, an allowance that is spent", Call: "chat", Key: keyDay, Params: chat("chat-1", `,"max_completion_tokens":2000`), Retries: 2, want: refusal("RateLimitError", 429, "insufficient_quota", "insufficient_quota", "", "Rate limit reached (tokens_per_day")},
+		{Name: "429, larger than an allowance", Call: "chat", Key: keyDay, Params: chat("chat-1", `,"max_completion_tokens":2000`), Retries: 2, want: refusal("RateLimitError", 429, "insufficient_quota", "insufficient_quota", "", "This request is larger than the limit tokens_per_day of the plan day: 1000 tokens, left 1000.")},
 		{Name: "500 once, another pool takes over", Call: "chat", Params: chat("flaky", ""), want: sdkResult{Text: "after a retry", Finish: "stop", Model: "flaky@1", Usage: scripted, Sent: 1}},
 		{Name: "500 everywhere", Call: "chat", Params: chat("down", ""), want: refusal("InternalServerError", 502, "provider_failed", "server_error", "", "The provider failed (status 500)")},
 		{Name: "the gateway's timeout", Call: "stream", Params: chat("slow", ""), want: refusal("InternalServerError", 504, "first_token_timeout", "server_error", "", "The provider did not answer within 300ms")},
