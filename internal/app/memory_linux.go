@@ -30,7 +30,7 @@ func releaseMemory() {
 		line := lines.Text()
 		if head, rest, ok := strings.Cut(line, " "); ok && !strings.HasSuffix(head, ":") {
 			from, to = 0, 0
-			if strings.HasPrefix(rest, "r") && rest[1] == '-' && strings.HasSuffix(rest, " "+program) {
+			if strings.HasPrefix(rest, "r-") && strings.HasSuffix(rest, " "+program) {
 				_, _ = fmt.Sscanf(head, "%x-%x", &from, &to)
 			}
 			continue

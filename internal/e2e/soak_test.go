@@ -1,12 +1,10 @@
 package e2e
 
 import (
-	"bufio"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -157,26 +155,7 @@ func (s *soak) run(until time.Duration) (list []sample) {
 // sample reads the program's own metrics and, on Linux, its resident memory.
 func (d *deployment) sample() (v sample) {
 	d.t.Helper()
-	r, err := http.NewRequest("GET", d.admin+"/metrics", nil)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+d.token)
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), " ")
-		into := map[string]*float64{"go_goroutines": &v.goroutines, "go_memstats_heap_inuse_bytes": &v.heap}[name]
-		if into == nil {
-			continue
-		}
-		if *into, err = strconv.ParseFloat(value, 64); err != nil {
-			d.t.Fatal(err)
-		}
-	}
+	v.goroutines, v.heap = d.metric("go_goroutines"), d.metric("go_memstats_heap_inuse_bytes")
 	if v.goroutines == 0 || v.heap == 0 {
 		d.t.Fatal("the metrics state no goroutines or no memory")
 	}
