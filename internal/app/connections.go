@@ -39,6 +39,7 @@ type limitedListener struct {
 	most  func() int64
 	plain bool // HTTP without TLS: the refusal can be read
 	open  atomic.Int64
+	words func([]byte) []byte // of countedConn
 }
 
 // Accept returns the next connection for which there is room.
@@ -49,7 +50,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if l.open.Add(1) <= l.most() {
-			return &countedConn{Conn: conn, open: &l.open}, nil
+			return &countedConn{Conn: conn, open: &l.open, words: l.words}, nil
 		}
 		l.open.Add(-1)
 		if l.plain {
@@ -65,6 +66,19 @@ type countedConn struct {
 	net.Conn
 	open *atomic.Int64
 	once sync.Once
+	// words returns what is written instead, or nil; it may be nil itself.
+	words func([]byte) []byte
+}
+
+// Write writes p, or what the API says instead.
+func (c *countedConn) Write(p []byte) (int, error) {
+	if c.words != nil {
+		if instead := c.words(p); instead != nil {
+			_, err := c.Conn.Write(instead)
+			return len(p), err
+		}
+	}
+	return c.Conn.Write(p)
 }
 
 // Close closes the connection.

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/accordo-ai/accordo/internal/gateway"
 	"github.com/accordo-ai/accordo/internal/journal"
 )
 
@@ -123,8 +124,12 @@ func listen(o UpOptions) (listenerPair, error) {
 		return listenerPair{}, fmt.Errorf("listen for the console: %w (choose another with --admin-listen)", err)
 	}
 	plain := o.TLSCert == ""
+	words := gateway.InDialect
+	if !plain { // what is written is encrypted
+		words = nil
+	}
 	return listenerPair{
-		api:   &limitedListener{Listener: api, most: apiConnections, plain: plain},
+		api:   &limitedListener{Listener: api, most: apiConnections, plain: plain, words: words},
 		admin: &limitedListener{Listener: admin, most: func() int64 { return adminConnections }, plain: plain},
 	}, nil
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -67,6 +68,9 @@ func TestClients_SmugglingIsRefused(t *testing.T) {
 				t.Fatalf("the connection stays open after %.300q", answer)
 			}
 			status, ids := answersIn(answer)
+			if status != "" && status != "200" {
+				refusedInDialect(t, answer)
+			}
 			for _, got := range ids {
 				if got == "smuggled" {
 					t.Errorf("the hidden request was answered: %.2000q", answer)
@@ -85,6 +89,100 @@ func TestClients_SmugglingIsRefused(t *testing.T) {
 		if r.Header["Transfer-Encoding"] != nil || !bytes.Contains(r.Body, []byte(`"content":"hello"`)) || len(r.Header["Authorization"]) > 1 {
 			t.Errorf("reached a provider: %v %s", r.Header, r.Body)
 		}
+	}
+}
+
+// refusedInDialect demands that the first answer is an error object with a
+// reason, also where net/http refuses a request before any handler sees it.
+func refusedInDialect(t *testing.T, answer string) {
+	t.Helper()
+	resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(answer)), nil)
+	if err != nil {
+		t.Fatalf("%v: %.500q", err, answer)
+	}
+	body, err := io.ReadAll(resp.Body)
+	var object struct {
+		Error struct{ Message, Type string }
+	}
+	if err != nil || json.Unmarshal(body, &object) != nil || object.Error.Message == "" || object.Error.Type != "invalid_request_error" || resp.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("not the API's error object: %v, %.700q", err, answer)
+	}
+}
+
+// What no handler sees is refused with the exact object of the API, and books
+// nothing.
+func TestClients_MalformedIsRefusedInTheDialect(t *testing.T) {
+	t.Parallel()
+	north, south := startProvider(t, northConfig), startProvider(t, southConfig)
+	d := deploy(t, setup{north: north, south: south})
+	length := fmt.Sprintf("Content-Length: %d\r\n", len(helloBody))
+	const shape = ". Send a request line, one Host header, headers without control characters, and the body's length once."
+	for _, c := range []struct{ name, text, status, code, message string }{
+		{"a NUL in a header", chatHead("X-A: a\x00b\r\n", length, "\r\n") + helloBody, "400 Bad Request", "malformed_request", "The request is not valid HTTP/1.1" + shape},
+		{"no host", "GET /v1/models HTTP/1.1\r\n\r\n", "400 Bad Request", "malformed_request", "The request is not valid HTTP/1.1 (missing required Host header)" + shape},
+		{"TLS on a plain listener", "\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", "400 Bad Request", "malformed_request", "The request is not valid HTTP/1.1" + shape},
+		{"empty lines first", "\r\n\r\n" + chatHead(length, "\r\n") + helloBody, "400 Bad Request", "malformed_request", "The request is not valid HTTP/1.1" + shape},
+		{"another expectation", chatHead("Expect: 200-maybe\r\n", length, "\r\n") + helloBody, "417 Expectation Failed", "malformed_request", "The header Expect asks for what this gateway does not do. Send Expect: 100-continue, or leave the header out."},
+		{"headers too large", chatHead("X-Big: ", strings.Repeat("a", 64<<10), "\r\n\r\n"), "431 Request Header Fields Too Large", "headers_too_large", "The headers of the request are larger than this gateway reads. Send fewer or shorter ones; what the model shall read belongs into the body."},
+		{"another transfer encoding", chatHead("Transfer-Encoding: gzip\r\n\r\n") + helloBody, "501 Not Implemented", "malformed_request", "The transfer encoding of the request is not served. Send a Content-Length, or Transfer-Encoding: chunked and nothing else."},
+		{"another version", "GET /v1/models HTTP/3.0\r\nHost: g\r\n\r\n", "505 HTTP Version Not Supported", "malformed_request", "The version of HTTP is not served. Send the request as HTTP/1.1."},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			answer, closed := d.raw(c.text, 20*time.Second)
+			body := `{"error":{"message":"` + c.message + `","type":"invalid_request_error","param":null,"code":"` + c.code + `"}}`
+			want := fmt.Sprintf("HTTP/1.1 %s\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", c.status, len(body), body)
+			if !closed || answer != want {
+				t.Errorf("closed %v, got\n%q\nwant\n%q", closed, answer, want)
+			}
+		})
+	}
+	d.waitIdle()
+	if n := len(north.recorded()) + len(south.recorded()); n != 0 {
+		t.Errorf("%d requests reached a provider", n)
+	}
+	d.stop(t)
+	if a := readAccount(t, d.data); len(a.intents) != 0 {
+		t.Errorf("%d intents in the journal", len(a.intents))
+	}
+}
+
+// Requests that are well framed and still not what the API serves get the
+// exact error, with a remedy, and never reach a provider.
+func TestClients_OddHeadersAreNamed(t *testing.T) {
+	t.Parallel()
+	north, south := startProvider(t, northConfig), startProvider(t, southConfig)
+	d := deploy(t, setup{north: north, south: south})
+	key := "Authorization: Bearer " + keyOpen + "\r\n"
+	length := fmt.Sprintf("Content-Length: %d\r\n", len(helloBody))
+	const encoded = "The body of the request is encoded (Content-Encoding: %s), and this gateway reads JSON as it is. Send it without compression and without that header."
+	for _, c := range []struct{ name, line, headers, body, status, header, message, param, code string }{
+		{"a compressed body", "POST /v1/chat/completions", key + "Content-Encoding: gzip\r\nContent-Length: 4\r\n", "\x1f\x8b\x08\x00", "415", "", fmt.Sprintf(encoded, "gzip"), `"content-encoding"`, `"unsupported_content_encoding"`},
+		{"a body that only says so", "POST /v1/chat/completions", key + "Content-Encoding: br\r\n" + length, helloBody, "415", "", fmt.Sprintf(encoded, "br"), `"content-encoding"`, `"unsupported_content_encoding"`},
+		{"two keys", "POST /v1/chat/completions", key + key + length, helloBody, "401", "", "The request has more than one Authorization header. Send one, with one key.", "null", `"invalid_authorization"`},
+		{"another scheme", "POST /v1/chat/completions", "Authorization: Basic c2s6\r\n" + length, helloBody, "401", "", `The Authorization header is not \"Bearer YOUR_KEY\". Send the word Bearer, one space and the key.`, "null", `"invalid_authorization"`},
+		{"a key in another header", "POST /v1/chat/completions", "X-Api-Key: " + keyOpen + "\r\n" + length, helloBody, "401", "", "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).", "null", "null"},
+		{"OPTIONS", "OPTIONS /v1/chat/completions", key, "", "405", "Allow: POST", "Not allowed to OPTIONS on /v1/chat/completions; use POST.", "null", `"method_not_supported"`},
+		{"TRACE", "TRACE /v1/embeddings", key, "", "405", "Allow: POST", "Not allowed to TRACE on /v1/embeddings; use POST.", "null", `"method_not_supported"`},
+		{"DELETE", "DELETE /v1/models/chat", key, "", "405", "Allow: GET, HEAD", "Not allowed to DELETE on /v1/models/chat; use GET, HEAD.", "null", `"method_not_supported"`},
+		{"a path that is not UTF-8", "GET /v1/\xff\xfe", key, "", "404", "", "Invalid URL (GET /v1/\ufffd). This gateway serves POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models and GET /v1/models/{id}.", "null", "null"},
+		{"a model that is not UTF-8", "GET /v1/models/%ff", key, "", "404", "", "The model `\ufffd` does not exist or you do not have access to it. GET /v1/models lists what this key may use.", `"model"`, `"model_not_found"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			answer, closed := d.raw(c.line+" HTTP/1.1\r\nHost: g\r\nConnection: close\r\n"+c.headers+"\r\n"+c.body, 20*time.Second)
+			want := `{"error":{"message":"` + c.message + `","type":"invalid_request_error","param":` + c.param + `,"code":` + c.code + `}}`
+			head, body, _ := strings.Cut(answer, "\r\n\r\n")
+			if !closed || !strings.HasPrefix(head, "HTTP/1.1 "+c.status+" ") || body != want || !strings.Contains(head+"\r\n", c.header+"\r\n") {
+				t.Errorf("closed %v, got\n%q\nwant %s, %s, %q", closed, answer, c.status, c.header, want)
+			}
+		})
+	}
+	d.waitIdle()
+	if n := len(north.recorded()) + len(south.recorded()); n != 0 {
+		t.Errorf("%d requests reached a provider", n)
+	}
+	d.stop(t)
+	if a := readAccount(t, d.data); len(a.intents) != 0 {
+		t.Errorf("%d intents in the journal", len(a.intents))
 	}
 }
 
@@ -175,11 +273,11 @@ func TestClients_BadBodies(t *testing.T) {
 		{"nested and never closed", `{"a":` + strings.Repeat(`{"a":`, 1_000_000), "nested deeper than 128 levels", "", ""},
 		{"too many keys", "{" + manyKeys(300) + `"model":"chat"}`, "The body has more than 256 keys. Send fewer.", "", "too_many_parameters"},
 		{"n out of range", `{"model":"chat","n":129,"messages":[{"role":"user","content":"hello"}]}`, "Invalid 'n': expected an integer from 1 to 128, but got 129 instead.", "n", "integer_out_of_range"},
-		{"n beyond int64", `{"model":"chat","n":99999999999999999999,"messages":[{"role":"user","content":"hello"}]}`, "Invalid type for 'n': expected an integer.", "n", "invalid_type"},
+		{"n beyond int64", `{"model":"chat","n":99999999999999999999,"messages":[{"role":"user","content":"hello"}]}`, "Invalid 'n': expected an integer from 1 to 128, but got one that is far out of range.", "n", "integer_out_of_range"},
 		{"a negative maximum", `{"model":"chat","max_completion_tokens":-1,"messages":[{"role":"user","content":"hello"}]}`, "Invalid 'max_completion_tokens': integer below minimum value. Expected a value >= 1, but got -1 instead.", "max_completion_tokens", "integer_below_min_value"},
-		{"a maximum near int64", `{"model":"chat","max_completion_tokens":9223372036854775807,"messages":[{"role":"user","content":"hello"}]}`, "Invalid type for 'max_completion_tokens': expected an integer.", "max_completion_tokens", "invalid_type"},
+		{"a maximum near int64", `{"model":"chat","max_completion_tokens":9223372036854775807,"messages":[{"role":"user","content":"hello"}]}`, "Invalid 'max_completion_tokens': the integer is out of range. Send a smaller one.", "max_completion_tokens", "integer_above_max_value"},
 		{"a maximum that no model has", `{"model":"chat","max_completion_tokens":9007199254740993,"messages":[{"role":"user","content":"hello"}]}`, "The output limit is out of range. Send a smaller one.", "max_completion_tokens", "integer_above_max_value"},
-		{"a product beyond int64", `{"model":"chat","n":128,"max_tokens":1000000000000,"messages":[{"role":"user","content":"hello"}]}`, "The output limit is out of range. Send a smaller one.", "max_completion_tokens", "integer_above_max_value"},
+		{"a product beyond int64", `{"model":"chat","n":128,"max_tokens":1000000000000,"messages":[{"role":"user","content":"hello"}]}`, "The output limit is out of range. Send a smaller one.", "max_tokens", "integer_above_max_value"},
 		{"a maximum with an exponent", `{"model":"chat","max_tokens":1e999,"messages":[{"role":"user","content":"hello"}]}`, "Invalid type for 'max_tokens': expected an integer.", "max_tokens", "invalid_type"},
 		{"nothing", "", "The body of the request must be a JSON object, such as {\"model\": \"...\", \"messages\": [...]}.", "", ""},
 		{"an array", "[]", "The body of the request must be a JSON object, such as {\"model\": \"...\", \"messages\": [...]}.", "", ""},

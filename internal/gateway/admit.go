@@ -30,7 +30,7 @@ func (c *call) authenticate() *openai.Error {
 	}
 	scheme, secret, _ := strings.Cut(values[0], " ")
 	if len(values) > 1 || !strings.EqualFold(scheme, "bearer") || secret == "" {
-		return openai.MissingKey()
+		return openai.UnreadableKey(len(values))
 	}
 	c.st, c.secret = c.g.state.Load(), sha256.Sum256([]byte(secret))
 	c.key = c.st.keys[c.secret]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -284,24 +283,6 @@ func headerText(s string) string {
 		}
 		return r
 	}, s)
-}
-
-// MaxRetryAfter bounds what a provider may make us wait.
-const MaxRetryAfter = time.Hour
-
-// retryAfter reads Retry-After in every form: milliseconds, seconds, a date.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	d := time.Duration(0)
-	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil && ms > 0 && ms < math.MaxInt32 {
-		d = time.Duration(ms * float64(time.Millisecond))
-	} else if s, err := strconv.ParseFloat(h.Get("Retry-After"), 64); err == nil {
-		if s > 0 {
-			d = time.Duration(min(s, MaxRetryAfter.Seconds()) * float64(time.Second))
-		}
-	} else if at, err := http.ParseTime(h.Get("Retry-After")); err == nil {
-		d = at.Sub(now)
-	}
-	return min(max(d, 0), MaxRetryAfter)
 }
 
 func (a *attempt) timeouts() timeouts {

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/accordo-ai/accordo/internal/dialect/openai"
 )
 
 // smallBody is the size in bytes up to which a body is given its memory at
@@ -113,6 +116,17 @@ func readBody(r io.Reader, length, limit int64, claim func(int64) bool, mem *sla
 		}
 	}
 	return held, b, nil
+}
+
+// encoded refuses a body that is compressed: what it grows to is not known
+// before it is read.
+func encoded(h http.Header) *openai.Error {
+	for _, v := range h["Content-Encoding"] {
+		if v = strings.TrimSpace(v); v != "" && !strings.EqualFold(v, "identity") {
+			return openai.Encoded(v)
+		}
+	}
+	return nil
 }
 
 // leaveUnread bounds how long the server waits for the rest of a body that

@@ -264,7 +264,7 @@ func (c *call) handle(busy int64) {
 		}
 	case path == modelsPath || strings.HasPrefix(path, modelsPath+"/"):
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			e = openai.NoMethod(r.Method, path, "GET")
+			e = openai.NoMethod(r.Method, path, "GET, HEAD")
 		}
 	default:
 		e = openai.NoPath(r.Method, path)

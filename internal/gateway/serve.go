@@ -93,6 +93,9 @@ func (c *call) close() {
 // decode reads the body whole, within its limits, and scans it once.
 func (c *call) decode() *openai.Error {
 	limits := &c.g.limits
+	if e := encoded(c.r.Header); e != nil {
+		return e
+	}
 	if c.r.ContentLength > limits.BodyBytes {
 		return openai.TooLarge(limits.BodyBytes)
 	}
@@ -218,6 +221,9 @@ func writeError(w http.ResponseWriter, e *openai.Error) {
 	h["Content-Type"] = []string{"application/json"}
 	if e.RetryAfter > 0 {
 		h["Retry-After"] = []string{strconv.FormatInt(int64(request.Wait(e.RetryAfter)/time.Second), 10)}
+	}
+	if e.Allow != "" {
+		h["Allow"] = []string{e.Allow}
 	}
 	if e.NoRetry {
 		h["X-Should-Retry"] = []string{"false"}

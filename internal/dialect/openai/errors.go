@@ -26,6 +26,8 @@ type Error struct {
 	RetryAfter time.Duration
 	// NoRetry tells OpenAI's SDKs that another try cannot succeed soon.
 	NoRetry bool
+	// Allow is the header that a 405 must have: the methods that are served.
+	Allow string
 }
 
 // Error returns the message.
@@ -67,6 +69,44 @@ func MissingKey() *Error {
 	return &Error{Status: 401, Type: TypeInvalidRequest, Message: "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."}
 }
 
+// UnreadableKey is the answer to an Authorization header that is there and
+// holds no key that can be read; it never repeats the header.
+func UnreadableKey(headers int) *Error {
+	e := MissingKey()
+	e.Code, e.Message = "invalid_authorization", "The Authorization header is not \"Bearer YOUR_KEY\". Send the word Bearer, one space and the key."
+	if headers > 1 {
+		e.Message = "The request has more than one Authorization header. Send one, with one key."
+	}
+	return e
+}
+
+// Encoded is the answer to a body that is compressed, or says that it is.
+func Encoded(encoding string) *Error {
+	return &Error{Status: 415, Type: TypeInvalidRequest, Code: "unsupported_content_encoding", Param: "content-encoding", Message: fmt.Sprintf("The body of the request is encoded (Content-Encoding: %s), and this gateway reads JSON as it is. Send it without compression and without that header.", clip(encoding, 64))}
+}
+
+// Malformed is the answer to what is not a request of HTTP that is served:
+// 400, 417, 431, 501 or 505. detail says what is wrong, when that is known.
+func Malformed(status int, detail string) *Error {
+	e := &Error{Status: status, Type: TypeInvalidRequest, Code: "malformed_request"}
+	switch status {
+	case 417:
+		e.Message = "The header Expect asks for what this gateway does not do. Send Expect: 100-continue, or leave the header out."
+	case 431:
+		e.Code, e.Message = "headers_too_large", "The headers of the request are larger than this gateway reads. Send fewer or shorter ones; what the model shall read belongs into the body."
+	case 501:
+		e.Message = "The transfer encoding of the request is not served. Send a Content-Length, or Transfer-Encoding: chunked and nothing else."
+	case 505:
+		e.Message = "The version of HTTP is not served. Send the request as HTTP/1.1."
+	default:
+		if detail != "" {
+			detail = " (" + clip(detail, 64) + ")"
+		}
+		e.Message = "The request is not valid HTTP/1.1" + detail + ". Send a request line, one Host header, headers without control characters, and the body's length once."
+	}
+	return e
+}
+
 // WrongKey is the answer to a key that is not known; it never repeats the key.
 func WrongKey() *Error {
 	return &Error{Status: 401, Type: TypeInvalidRequest, Code: "invalid_api_key", Message: "Incorrect API key provided. Ask the operator of this gateway for a key, and send it whole after \"Bearer \"."}
@@ -89,7 +129,7 @@ func NoPath(method, path string) *Error {
 
 // NoMethod is the answer to a known address with another method.
 func NoMethod(method, path, allowed string) *Error {
-	return &Error{Status: 405, Type: TypeInvalidRequest, Code: "method_not_supported", Message: fmt.Sprintf("Not allowed to %s on %s; use %s.", clip(method, 16), clip(path, 128), allowed)}
+	return &Error{Status: 405, Type: TypeInvalidRequest, Code: "method_not_supported", Allow: allowed, Message: fmt.Sprintf("Not allowed to %s on %s; use %s.", clip(method, 16), clip(path, 128), allowed)}
 }
 
 // Slow is the answer to a body that did not arrive in time.

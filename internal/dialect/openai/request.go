@@ -178,8 +178,12 @@ func (r *Request) scanChoices(s *scanner, isNull bool) *Error {
 		s.skip()
 		return nil
 	}
+	from := s.i
 	v, ok := s.integer()
-	if !ok {
+	switch {
+	case !ok && s.isInteger(from):
+		return Invalid("n", "integer_out_of_range", "Invalid 'n': expected an integer from 1 to %d, but got one that is far out of range.", MaxChoices)
+	case !ok:
 		return wrongType("n", "an integer")
 	}
 	if r.Choices = v; v < 1 || v > MaxChoices {
@@ -235,6 +239,10 @@ func (r *Request) scanMax(s *scanner, name string, where *span, isNull bool) *Er
 	v, ok := s.integer()
 	*where = span{from, s.i}
 	switch {
+	case !ok && s.isInteger(from) && s.b[from] != '-':
+		return Invalid(name, "integer_above_max_value", "Invalid '%s': the integer is out of range. Send a smaller one.", name)
+	case !ok && s.isInteger(from):
+		return Invalid(name, "integer_below_min_value", "Invalid '%s': integer below minimum value. Expected a value >= 1.", name)
 	case !ok:
 		return wrongType(name, "an integer")
 	case v < 1:
@@ -321,7 +329,11 @@ func (r *Request) check() *Error {
 	case r.messagesEmpty:
 		return Invalid("messages", "empty_array", "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.")
 	case r.Choices > 1 && r.MaxOutput > (1<<40)/r.Choices, r.MaxOutput > 1<<40:
-		return Invalid("max_completion_tokens", "integer_above_max_value", "The output limit is out of range. Send a smaller one.")
+		name := "max_completion_tokens"
+		if !r.maxCompletion.set() {
+			name = "max_tokens"
+		}
+		return Invalid(name, "integer_above_max_value", "The output limit is out of range. Send a smaller one.")
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/bits"
+	"strings"
+	"unicode/utf8"
 )
 
 // MaxDepth is the deepest nesting of arrays and objects that is read.
@@ -365,6 +367,17 @@ func (s *scanner) integer() (v int64, ok bool) {
 	return v, true
 }
 
+// isInteger reports whether what was consumed since from is written as an
+// integer, however large.
+func (s *scanner) isInteger(from int) bool {
+	for i := from; i < s.i; i++ {
+		if c := s.b[i]; (c < '0' || c > '9') && (c != '-' || i > from) {
+			return false
+		}
+	}
+	return s.i > from
+}
+
 // end demands that nothing but white space follows.
 func (s *scanner) end() {
 	s.space()
@@ -373,10 +386,14 @@ func (s *scanner) end() {
 	}
 }
 
-// quote appends text as a JSON string.
+// quote appends text as a JSON string. Bytes that are not UTF-8, as a path or
+// a name may hold them, become the replacement character.
 func quote(dst []byte, text string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
+	if !utf8.ValidString(text) {
+		text = strings.ToValidUTF8(text, "\ufffd")
+	}
 	for i := range len(text) {
 		switch c := text[i]; {
 		case c == '"' || c == '\\':
