@@ -6,15 +6,18 @@ package admin
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -29,6 +32,7 @@ func (e BadRequestError) Error() string { return e.Says }
 
 const (
 	cookieName  = "accordo_session"
+	maxEnded    = 4096 // sessions that were ended before their time and are remembered
 	sessionLife = 12 * time.Hour
 	maxForm     = 4 << 10
 	// MaxRequests bounds one listing of requests, entries or batches.
@@ -45,23 +49,33 @@ type Options struct {
 	Token   string         // the admin token: the operator's
 	Grants  func() []Grant // further accesses in force, or nil
 	Secure  bool           // marks cookies for TLS
-	Now     func() time.Time
+	// Guessing is told an address that has sent too many wrong tokens, once
+	// each time that it begins to be kept waiting; or nil.
+	Guessing func(address string)
+	Now      func() time.Time
 	// AsOf is the instant that answers speak of; without it, Now.
 	AsOf func() time.Time
 }
 
 // Handler returns the listener's handler.
 func Handler(o Options) http.Handler {
-	h := &handler{o: o}
-	if _, err := rand.Read(h.key[:]); err != nil {
-		panic(err) // the system has no randomness: nothing can be signed
-	}
-	open := http.NewServeMux()
+	h := &handler{o: o, ended: map[string]int64{}}
+	h.guesses = guesses{by: map[netip.Prefix]*guesser{}, tell: o.Guessing, limit: guessers}
+	h.newKey()
+	open, names := http.NewServeMux(), map[string]bool{}
 	for pattern, serve := range h.open() {
 		open.HandleFunc(pattern, serve)
+		names[pattern] = true
 	}
-	open.Handle("/", h.authenticated(Guard(Routes(o), o.Pages)))
-	return securityHeaders(http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(open, 8<<20)))
+	rest := h.authenticated(Guard(Routes(o), o.Pages, slices.Collect(maps.Keys(names))...))
+	all := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := open.Handler(r); names[pattern] {
+			open.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r) // also what the first mux would only redirect or refuse
+	})
+	return securityHeaders(http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(all, 8<<20)))
 }
 
 // open are the routes that need no login.
@@ -81,10 +95,22 @@ func OpenPatterns(p Pages) []string {
 	return slices.Sorted(maps.Keys((&handler{o: Options{Pages: p}}).open()))
 }
 
-// handler holds the key by which this process signs sessions.
+// handler holds the key by which this process signs sessions, those that were
+// ended before their time, and who has guessed tokens.
 type handler struct {
-	o   Options
-	key [32]byte
+	o       Options
+	guesses guesses
+
+	mu    sync.Mutex
+	key   [32]byte
+	ended map[string]int64 // mac of a session to its expiry in Unix seconds
+}
+
+// newKey ends every session.
+func (h *handler) newKey() {
+	if _, err := rand.Read(h.key[:]); err != nil {
+		panic(err) // the system has no randomness: nothing can be signed
+	}
 }
 
 // withLimit reads how many the address asks for: 50 where it does not say, at
@@ -131,8 +157,16 @@ func (h *handler) ready(w http.ResponseWriter, _ *http.Request) {
 // session cookie, and notes whose. A page without one is sent to the login.
 func (h *handler) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if who, ok := h.who(r); ok {
+		who, ok, wait := h.who(r)
+		if ok {
 			next.ServeHTTP(w, r.WithContext(WithAccess(r.Context(), who)))
+			return
+		}
+		if wait > 0 {
+			w.Header().Set("Retry-After", waitSeconds(wait))
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusTooManyRequests)
+			_, _ = w.Write([]byte(`{"error":"too many wrong tokens came from your address: wait as long as Retry-After says"}` + "\n"))
 			return
 		}
 		if r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
@@ -146,14 +180,32 @@ func (h *handler) authenticated(next http.Handler) http.Handler {
 	})
 }
 
-// who says who sends a request.
-func (h *handler) who(r *http.Request) (Access, bool) {
-	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		if g, known := h.known(bearer); known {
-			return g.Access, true
+// who says who sends a request; wait is how long nobody is asked to send a
+// token from where it comes, when it has none that counts.
+func (h *handler) who(r *http.Request) (who Access, ok bool, wait time.Duration) {
+	if bearer, sent := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); sent {
+		g, known, wait := h.tried(r, bearer)
+		if known {
+			return g.Access, true, 0
 		}
+		who, ok = h.session(r)
+		return who, ok, wait
 	}
-	return h.session(r)
+	who, ok = h.session(r)
+	return who, ok, 0
+}
+
+// tried finds whose token this is, unless the address that it comes from has
+// sent too many wrong ones and has to wait.
+func (h *handler) tried(r *http.Request, token string) (g Grant, ok bool, wait time.Duration) {
+	now := h.o.Now()
+	if wait = h.guesses.wait(r.RemoteAddr, now); wait > 0 {
+		return Grant{}, false, wait
+	}
+	if g, ok = h.known(token); !ok && token != "" {
+		h.guesses.wrong(r.RemoteAddr, sha256.Sum256([]byte(token)), now)
+	}
+	return g, ok, 0
 }
 
 func securityHeaders(next http.Handler) http.Handler {
@@ -161,7 +213,11 @@ func securityHeaders(next http.Handler) http.Handler {
 		header := w.Header()
 		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("X-Frame-Options", "DENY")
 		header.Set("Referrer-Policy", "no-referrer")
+		header.Set("Cross-Origin-Opener-Policy", "same-origin")
+		header.Set("Cross-Origin-Resource-Policy", "same-origin")
+		header.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 		header.Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	})

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -99,13 +100,16 @@ type Pages struct {
 	// Missing answers where nothing is, and what a partner may not know of;
 	// Forbidden answers finance where something is that is not for it.
 	Missing, Forbidden http.HandlerFunc
-	// Bad answers an address that cannot be read, with what is wrong about it.
+	// Bad answers an address that cannot be read, or a method that it does not
+	// take, with what is wrong about it.
 	Bad func(w http.ResponseWriter, r *http.Request, status int, says string)
 }
 
 // Guard serves routes to those whom they are for. What is not for a partner is
-// not there; finance is told that it is not allowed.
-func Guard(routes []Route, p Pages) http.Handler {
+// not there; finance is told that it is not allowed. A method that an address
+// does not take is answered with those that it takes from who asks; open are
+// patterns that are served elsewhere and without a login.
+func Guard(routes []Route, p Pages, open ...string) http.Handler {
 	mux := http.NewServeMux()
 	for _, route := range routes {
 		mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -113,19 +117,63 @@ func Guard(routes []Route, p Pages) http.Handler {
 			case route.For.Has(who.Role) && !readable(w, r, p):
 			case route.For.Has(who.Role):
 				route.Serve(w, r)
-			case who.Role == Finance && strings.HasPrefix(r.URL.Path, "/api/"):
-				w.Header().Set("Content-Type", "application/json")
-				w.WriteHeader(http.StatusForbidden)
-				_ = json.NewEncoder(w).Encode(map[string]string{"error": "this is not for the role finance"})
 			case who.Role == Finance:
-				p.Forbidden(w, r)
+				forbidden(w, r, p)
 			default:
 				missing(w, r, p)
 			}
 		})
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { missing(w, r, p) })
+	for _, pattern := range open {
+		routes = append(routes[:len(routes):len(routes)], Route{Pattern: pattern, For: ForAll})
+	}
+	mux.Handle("/", otherMethods(routes, p))
 	return mux
+}
+
+// otherMethods answers what no route serves: with the methods that the address
+// takes of who asks, if it takes any.
+func otherMethods(routes []Route, p Pages) http.Handler {
+	paths, at := http.NewServeMux(), map[string][]Route{}
+	for _, route := range routes {
+		_, path, _ := strings.Cut(route.Pattern, " ")
+		if at[path] == nil {
+			paths.HandleFunc(path, http.NotFound)
+		}
+		at[path] = append(at[path], route)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, path := paths.Handler(r)
+		var allow []string
+		who := AccessOf(r.Context())
+		for _, route := range at[path] {
+			if method, _, _ := strings.Cut(route.Pattern, " "); !route.For.Has(who.Role) {
+				continue
+			} else if allow = append(allow, method); method == http.MethodGet {
+				allow = append(allow, http.MethodHead)
+			}
+		}
+		switch {
+		case len(allow) > 0:
+			slices.Sort(allow)
+			w.Header().Set("Allow", strings.Join(allow, ", "))
+			refuse(w, r, p, http.StatusMethodNotAllowed, "This address takes "+strings.Join(allow, ", ")+".")
+		case len(at[path]) > 0 && who.Role == Finance:
+			forbidden(w, r, p)
+		default:
+			missing(w, r, p)
+		}
+	})
+}
+
+func forbidden(w http.ResponseWriter, r *http.Request, p Pages) {
+	if !strings.HasPrefix(r.URL.Path, "/api/") {
+		p.Forbidden(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusForbidden)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": "this is not for the role finance"})
 }
 
 // readable reports whether an address can be read, and answers where not.
@@ -139,14 +187,19 @@ func readable(w http.ResponseWriter, r *http.Request, p Pages) bool {
 	if status == 0 {
 		return true
 	}
-	if strings.HasPrefix(r.URL.Path, "/api/") || p.Bad == nil {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(map[string]string{"error": says})
-		return false
-	}
-	p.Bad(w, r, status, says)
+	refuse(w, r, p, status, says)
 	return false
+}
+
+// refuse says what is wrong about a request, on a page or in JSON.
+func refuse(w http.ResponseWriter, r *http.Request, p Pages, status int, says string) {
+	if !strings.HasPrefix(r.URL.Path, "/api/") && p.Bad != nil {
+		p.Bad(w, r, status, says)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": says})
 }
 
 func missing(w http.ResponseWriter, r *http.Request, p Pages) {

@@ -2,10 +2,12 @@ package admin
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -13,44 +15,83 @@ import (
 	"time"
 )
 
-// A session is "expiry.id.mac": the end of its life in Unix seconds, the
-// access that it is of, and an HMAC-SHA-256 of both and of the token's hash
-// under a key of this process. Nothing is stored; a new token, a revoked
-// access and the end of the process end it.
+// A session is "expiry-nonce.id.mac": the end of its life in Unix seconds, a
+// random number that tells it from others, the access that it is of, and an
+// HMAC-SHA-256 of these and of the token's hash under a key of this process.
+// Only sessions that were ended before their time are stored; a new token, a
+// revoked access and the end of the process end it too.
 
 func (h *handler) sessionAt(now time.Time, g Grant) string {
-	expiry := strconv.FormatInt(now.Add(sessionLife).Unix(), 10)
-	return expiry + "." + g.ID + "." + h.mac(expiry, g)
+	head := strconv.FormatInt(now.Add(sessionLife).Unix(), 10) + "-" + rand.Text()
+	return head + "." + g.ID + "." + h.mac(head, g)
 }
 
-func (h *handler) mac(expiry string, g Grant) string {
+func (h *handler) mac(head string, g Grant) string {
+	h.mu.Lock()
 	m := hmac.New(sha256.New, h.key[:])
+	h.mu.Unlock()
 	m.Write(g.SHA256[:])
-	m.Write([]byte("session:" + expiry + "." + g.ID))
+	m.Write([]byte("session:" + head + "." + g.ID))
 	return hex.EncodeToString(m.Sum(nil))
+}
+
+// cookieName is the name of the session's cookie. With TLS no other host, and
+// no page without TLS, can set one of that name.
+func (h *handler) cookieName() string {
+	if h.o.Secure {
+		return "__Host-" + cookieName
+	}
+	return cookieName
 }
 
 // session says whose session a request carries.
 func (h *handler) session(r *http.Request) (Access, bool) {
-	c, err := r.Cookie(cookieName)
+	who, _, _, ok := h.read(r)
+	return who, ok
+}
+
+// read reads the session that a request carries.
+func (h *handler) read(r *http.Request) (who Access, mac string, expiry int64, ok bool) {
+	c, err := r.Cookie(h.cookieName())
 	if err != nil {
-		return Access{}, false
+		return Access{}, "", 0, false
 	}
-	expiry, rest, _ := strings.Cut(c.Value, ".")
+	head, rest, _ := strings.Cut(c.Value, ".")
 	id, mac, ok := strings.Cut(rest, ".")
 	if !ok {
-		return Access{}, false
+		return Access{}, "", 0, false
 	}
-	seconds, err := strconv.ParseInt(expiry, 10, 64)
-	if err != nil || h.o.Now().Unix() >= seconds {
-		return Access{}, false
+	end, _, _ := strings.Cut(head, "-")
+	expiry, err = strconv.ParseInt(end, 10, 64)
+	if err != nil || h.o.Now().Unix() >= expiry {
+		return Access{}, "", 0, false
 	}
 	for _, g := range h.grants() {
-		if g.ID == id && hmac.Equal([]byte(mac), []byte(h.mac(expiry, g))) {
-			return g.Access, true
+		if g.ID == id && hmac.Equal([]byte(mac), []byte(h.mac(head, g))) {
+			h.mu.Lock()
+			_, gone := h.ended[mac]
+			h.mu.Unlock()
+			return g.Access, mac, expiry, !gone
 		}
 	}
-	return Access{}, false
+	return Access{}, "", 0, false
+}
+
+// end ends a session for good: who has kept its cookie does not come in with
+// it. Where too many were ended to remember, all sessions end.
+func (h *handler) end(mac string, expiry int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.ended) >= maxEnded {
+		now := h.o.Now().Unix()
+		maps.DeleteFunc(h.ended, func(_ string, until int64) bool { return now >= until })
+	}
+	if len(h.ended) >= maxEnded {
+		clear(h.ended)
+		h.newKey()
+		return
+	}
+	h.ended[mac] = expiry
 }
 
 var loginTemplate = template.Must(template.New("login").Parse(`<!doctype html>
@@ -68,9 +109,11 @@ var loginTemplate = template.Must(template.New("login").Parse(`<!doctype html>
 `))
 
 // loginPage shows the form. The link that the server prints carries the token
-// in the fragment of the query, which is exchanged for a cookie at once.
+// in the query, which is exchanged for a cookie at once; not where another
+// site leads there, which could log somebody in as whom it likes.
 func (h *handler) loginPage(w http.ResponseWriter, r *http.Request) {
-	if token := r.URL.Query().Get("token"); token != "" {
+	site := r.Header.Get("Sec-Fetch-Site")
+	if token := r.URL.Query().Get("token"); token != "" && site != "cross-site" && site != "same-site" {
 		h.grant(w, r, token, safeTarget(r.URL.Query().Get("to")))
 		return
 	}
@@ -93,14 +136,19 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) grant(w http.ResponseWriter, r *http.Request, token, to string) {
-	g, ok := h.known(token)
+	g, ok, wait := h.tried(r, token)
+	if wait > 0 {
+		w.Header().Set("Retry-After", waitSeconds(wait))
+		h.showLogin(w, http.StatusTooManyRequests, to, "Too many wrong tokens came from your address. Try again in "+waitSeconds(wait)+" s.")
+		return
+	}
 	if !ok {
 		h.showLogin(w, http.StatusForbidden, to, "That is no token of this server.")
 		return
 	}
 	now := h.o.Now()
 	http.SetCookie(w, &http.Cookie{
-		Name: cookieName, Value: h.sessionAt(now, g), Path: "/", Expires: now.Add(sessionLife),
+		Name: h.cookieName(), Value: h.sessionAt(now, g), Path: "/", Expires: now.Add(sessionLife),
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: h.o.Secure,
 	})
 	if r.Method == http.MethodGet {
@@ -115,7 +163,10 @@ func (h *handler) grant(w http.ResponseWriter, r *http.Request, token, to string
 }
 
 func (h *handler) logout(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: h.o.Secure})
+	if _, mac, expiry, ok := h.read(r); ok {
+		h.end(mac, expiry)
+	}
+	http.SetCookie(w, &http.Cookie{Name: h.cookieName(), Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: h.o.Secure})
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 

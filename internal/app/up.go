@@ -96,16 +96,21 @@ func (o *UpOptions) check() error {
 		return errors.New("client certificates need TLS: give --tls-cert and --tls-key too")
 	}
 	for _, address := range []string{o.Listen, o.AdminListen} {
-		host, _, err := net.SplitHostPort(address)
-		if err != nil {
+		if _, _, err := net.SplitHostPort(address); err != nil {
 			return fmt.Errorf("%q is not host:port: write 127.0.0.1:8080", address)
 		}
-		ip := net.ParseIP(host)
-		if loopback := host == "localhost" || ip != nil && ip.IsLoopback(); !loopback && o.TLSCert == "" && !o.BehindTLS {
+		if !loopback(address) && o.TLSCert == "" && !o.BehindTLS {
 			return fmt.Errorf("%s can be reached from other machines: give --tls-cert and --tls-key, or --behind-tls when a proxy in front speaks TLS", address)
 		}
 	}
 	return nil
+}
+
+// loopback reports whether only this machine reaches an address, host:port.
+func loopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // listenerPair are the sockets of the API and of the operator.

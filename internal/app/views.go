@@ -257,7 +257,10 @@ func (s *server) Story(at time.Time) (story.Story, bool) {
 func (s *server) adminHandler(l listenerPair) http.Handler {
 	s.api = s.url(l.api)
 	return admin.Handler(admin.Options{
-		Source: s, Metrics: s.gateway.Metrics().Handler(), Token: s.adminToken, Grants: s.grants, Secure: s.o.TLSCert != "", Now: time.Now, AsOf: s.clock,
+		Source: s, Metrics: s.gateway.Metrics().Handler(), Token: s.adminToken, Grants: s.grants, Secure: s.o.TLSCert != "" || s.o.BehindTLS && !loopback(s.o.AdminListen), Now: time.Now, AsOf: s.clock,
 		Pages: consolePages(s),
+		Guessing: func(address string) {
+			s.o.Log.Warn("too many wrong tokens on the operator's listener; the address has to wait", "address", address)
+		},
 	})
 }

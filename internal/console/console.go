@@ -80,7 +80,11 @@ func New(source admin.Source, chatter admin.Chatter, player admin.Player, now fu
 		Missing:   func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, admin.ErrNotFound) },
 		Forbidden: func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, errForbidden) },
 		Bad: func(w http.ResponseWriter, r *http.Request, status int, says string) {
-			c.failure(w, r, failure{status, "That address cannot be read.", says})
+			title := "That address cannot be read."
+			if status == http.StatusMethodNotAllowed {
+				title = "That cannot be done here."
+			}
+			c.failure(w, r, failure{status, title, says})
 		},
 	}
 }

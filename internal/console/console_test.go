@@ -324,7 +324,7 @@ func TestPlay_StartsAndStopsADay(t *testing.T) {
 	if w := post(h, "/play/stop", nil); w.Code != 303 || !f.stopped {
 		t.Fatalf("status %d, stopped %v", w.Code, f.stopped)
 	}
-	if code, _ := get(t, h, "/play"); code != 404 {
+	if code, _ := get(t, h, "/play"); code != 405 {
 		t.Errorf("a link starts nothing: status %d", code)
 	}
 }
