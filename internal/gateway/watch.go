@@ -37,7 +37,15 @@ type watch struct {
 	err   error   // once it has ended
 	cause error
 	done  chan struct{} // made when it is asked for
-	after []*func()     // to run when it ends
+	after []follower    // to run when it ends
+	room  [1]follower   // for them: most often there is one
+	ids   int
+}
+
+// follower is a function that runs when a watch has ended.
+type follower struct {
+	id int
+	f  func()
 }
 
 func newWatch(client context.Context, l timeouts, stream bool) *watch {
@@ -96,7 +104,7 @@ func (w *watch) end(err, cause error) {
 		close(w.done)
 	}
 	for _, f := range w.after {
-		go (*f)()
+		go f.f()
 	}
 	w.after = nil
 }
@@ -138,15 +146,22 @@ func (w *watch) AfterFunc(f func()) (stop func() bool) {
 		go f()
 		return func() bool { return false }
 	}
-	w.after = append(w.after, &f)
-	return func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		i := slices.Index(w.after, &f)
-		if i < 0 {
-			return false
-		}
-		w.after = slices.Delete(w.after, i, i+1)
-		return true
+	if w.ids++; w.after == nil {
+		w.after = w.room[:0]
 	}
+	id := w.ids
+	w.after = append(w.after, follower{id, f})
+	return func() bool { return w.forget(id) }
+}
+
+// forget takes a function off the list, unless it has been run.
+func (w *watch) forget(id int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := slices.IndexFunc(w.after, func(a follower) bool { return a.id == id })
+	if i < 0 {
+		return false
+	}
+	w.after = slices.Delete(w.after, i, i+1)
+	return true
 }

@@ -4,6 +4,12 @@ package upstream
 
 import "net"
 
-// alive reports whether an idle connection can take a request. Here nothing
-// can be asked without reading: writing to it tells.
-func alive(net.Conn) bool { return true }
+// probe tells whether an idle connection can take a request. Here nothing can
+// be asked without reading: writing to it tells.
+type probe struct{}
+
+// of prepares nothing.
+func (*probe) of(net.Conn) {}
+
+// alive reports true.
+func (*probe) alive() bool { return true }

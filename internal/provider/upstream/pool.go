@@ -17,8 +17,8 @@ import (
 )
 
 // pool keeps the HTTP/1.1 connections to one address. A call writes its
-// request and reads its answer in its own goroutine; net/http parses the
-// answer. What that saves against net/http's Transport are two goroutines a
+// request and reads its answer in its own goroutine; reply parses the answers
+// of the common kind, net/http all others. What that saves against net/http's Transport are two goroutines a
 // connection and the hand-offs between them.
 type pool struct {
 	host    string // as the Host line has it
@@ -40,6 +40,8 @@ type link struct {
 	pool     *pool
 	net.Conn          // with TLS where there is TLS
 	raw      net.Conn // below TLS
+	probe    probe    // of raw
+	cut      func()   // ends what the call under way waits for
 	br       *bufio.Reader
 	left     int64  // that may still be read: bounds the header
 	ahead    []byte // arrived and not read yet, in room
@@ -77,7 +79,7 @@ func newPool(u *url.URL, dial func(context.Context, string, string) (net.Conn, e
 
 // roundTrip posts body and returns the answer, whose body must be closed.
 // sent says whether the other side may have seen a byte.
-func (p *pool) roundTrip(ctx context.Context, path string, fields []field, body [][]byte) (resp *http.Response, sent bool, err error) {
+func (p *pool) roundTrip(ctx context.Context, base, path string, fields []field, body [][]byte) (r *reply, sent bool, err error) {
 	select {
 	case p.slots <- struct{}{}:
 	default:
@@ -93,8 +95,8 @@ func (p *pool) roundTrip(ctx context.Context, path string, fields []field, body 
 			<-p.slots
 			return nil, false, err
 		}
-		stop := afterFunc(ctx, func() { _ = l.SetDeadline(time.Unix(1, 0)) })
-		resp, sent, err := l.exchange(p.host, path, fields, body)
+		stop := afterFunc(ctx, l.cut)
+		r, sent, err := l.exchange(p.host, base, path, fields, body)
 		if err != nil {
 			stop()
 			l.drop()
@@ -107,8 +109,9 @@ func (p *pool) roundTrip(ctx context.Context, path string, fields []field, body 
 			}
 			return nil, sent, err
 		}
-		resp.Body = &answer{body: resp.Body, pool: p, link: l, ctx: ctx, stop: stop, keep: !resp.Close && resp.StatusCode >= 200}
-		return resp, true, nil
+		r.answer = answer{body: r.resp.Body, pool: p, link: l, ctx: ctx, stop: stop, keep: !r.resp.Close && r.resp.StatusCode >= 200}
+		r.resp.Body = &r.answer
+		return r, true, nil
 	}
 }
 
@@ -134,7 +137,7 @@ func (p *pool) take(ctx context.Context) (*link, error) {
 		p.idle[n] = nil
 		p.idle = p.idle[:n]
 		p.mu.Unlock()
-		if time.Since(l.since) < IdleTimeout && alive(l.raw) {
+		if time.Since(l.since) < IdleTimeout && l.probe.alive() {
 			l.used = true
 			return l, nil
 		}
@@ -159,6 +162,8 @@ func (p *pool) connect(ctx context.Context) (*link, error) {
 		l.Conn = secured
 	}
 	l.br = bufio.NewReaderSize(limitedReader{l}, linkBuffer)
+	l.probe.of(l.raw)
+	l.cut = func() { _ = l.SetDeadline(time.Unix(1, 0)) }
 	return l, nil
 }
 
@@ -272,13 +277,13 @@ const (
 )
 
 // exchange writes a request and reads the header of its answer.
-func (l *link) exchange(host, path string, fields []field, body [][]byte) (resp *http.Response, sent bool, err error) {
+func (l *link) exchange(host, base, path string, fields []field, body [][]byte) (r *reply, sent bool, err error) {
 	length := 0
 	for _, b := range body {
 		length += len(b)
 	}
 	out := l.pool.outs.Get().(*[]byte)
-	*out = appendHeader((*out)[:0], host, path, fields, length)
+	*out = appendHeader((*out)[:0], host, base, path, fields, length)
 	var failed error
 	if l.written = nil; len(*out)+length <= inlineBytes {
 		for _, b := range body {
@@ -296,12 +301,19 @@ func (l *link) exchange(host, path string, fields []field, body [][]byte) (resp 
 		l.send(out, body)
 	}
 	// A write that failed does not mean that there is no answer.
+	r = new(reply)
 	for l.left = MaxHeaderBytes; err == nil; {
+		if r.common(l.br) {
+			l.left = math.MaxInt64
+			return r, true, nil
+		}
+		var resp *http.Response
 		resp, err = http.ReadResponse(l.br, nil)
 		// What is informational comes before the answer, within the same limit.
 		if err == nil && (resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols) {
 			l.left = math.MaxInt64
-			return resp, true, nil
+			r.resp = *resp
+			return r, true, nil
 		}
 	}
 	switch {
@@ -314,8 +326,9 @@ func (l *link) exchange(host, path string, fields []field, body [][]byte) (resp 
 }
 
 // appendHeader appends the head of a request.
-func appendHeader(b []byte, host, path string, fields []field, length int) []byte {
+func appendHeader(b []byte, host, base, path string, fields []field, length int) []byte {
 	b = append(b, "POST "...)
+	b = append(b, base...)
 	b = append(b, path...)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, host...)

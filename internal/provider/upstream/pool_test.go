@@ -246,7 +246,7 @@ func TestSend_UsesConnectionsAgain(t *testing.T) {
 					t.Fatalf("call %d: %+v", i, got)
 				}
 				if !row.keep { // until the other side's end has arrived
-					for len(c.pool.idle) > 0 && alive(c.pool.idle[0].raw) {
+					for len(c.pool.idle) > 0 && c.pool.idle[0].probe.alive() {
 						time.Sleep(time.Millisecond)
 					}
 				}

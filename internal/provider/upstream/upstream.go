@@ -58,6 +58,7 @@ type Options struct {
 // Client calls one provider. It is safe for concurrent use.
 type Client struct {
 	base       url.URL
+	path       string // of base, escaped
 	host       string
 	credential string          // with its scheme
 	transport  *http.Transport // set: Options.Standard
@@ -88,7 +89,7 @@ func New(o Options) (*Client, error) {
 		o.Dial = (&net.Dialer{Timeout: DialTimeout, KeepAlive: keepAlive}).DialContext
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/")
-	c := &Client{base: *u, host: u.Host, maxBody: o.MaxBodyBytes}
+	c := &Client{base: *u, path: u.EscapedPath(), host: u.Host, maxBody: o.MaxBodyBytes}
 	if o.Credential != "" {
 		c.credential = "Bearer " + o.Credential
 	}
@@ -166,10 +167,15 @@ func (c *Client) Send(ctx context.Context, path, attempt, requestID string, clie
 	sent := false
 	var room [len(forwarded) + 5]field
 	fields := c.fields(room[:0], attempt, requestID, client)
+	var limit *bounded
 	if c.pool != nil {
-		resp, sent, err = c.pool.roundTrip(ctx, c.base.EscapedPath()+path, fields, body)
+		var r *reply
+		if r, sent, err = c.pool.roundTrip(ctx, c.path, path, fields, body); err == nil {
+			resp, limit = &r.resp, &r.whole
+		}
 	} else {
 		resp, sent, err = c.standard(ctx, path, fields, body)
+		limit = new(bounded)
 	}
 	if err != nil {
 		return nil, classify(ctx, err, sent)
@@ -178,7 +184,8 @@ func (c *Client) Send(ctx context.Context, path, attempt, requestID string, clie
 		resp.Body.Close()
 		return nil, &Error{"protocol", true, fmt.Errorf("the answer is encoded as %q, which was not asked for", enc)}
 	}
-	resp.Body = &bounded{ReadCloser: resp.Body, left: c.maxBody}
+	*limit = bounded{ReadCloser: resp.Body, left: c.maxBody}
+	resp.Body = limit
 	return resp, nil
 }
 
