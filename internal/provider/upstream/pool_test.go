@@ -111,6 +111,13 @@ func both(t *testing.T, o Options) (ours, standard *Client) {
 	return ours, standard
 }
 
+// awaitEnd waits until the other side's end has arrived.
+func awaitEnd(c *Client) {
+	for len(c.pool.idle) > 0 && c.pool.idle[0].probe.alive() {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 var answers = map[string]string{
 	"with a length":           "HTTP/1.1 200 OK\r\nContent-Type: a\r\nX-Twice: 1\r\nX-Twice: 2\r\nContent-Length: 5\r\n\r\nhello",
 	"of no length":            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
@@ -153,6 +160,7 @@ func TestSend_SeesWhatTheTransportSees(t *testing.T) {
 						break
 					}
 					a, diff := look(ours, body), "-"
+					awaitEnd(ours)
 					// The Transport now and then loses an answer whose connection ends right behind it.
 					for range 20 {
 						if diff = cmp.Diff(look(standard, body), a); diff == "" {
@@ -245,10 +253,8 @@ func TestSend_UsesConnectionsAgain(t *testing.T) {
 				if got := look(c, row.body); got.Status != 200 || got.Broken {
 					t.Fatalf("call %d: %+v", i, got)
 				}
-				if !row.keep { // until the other side's end has arrived
-					for len(c.pool.idle) > 0 && c.pool.idle[0].probe.alive() {
-						time.Sleep(time.Millisecond)
-					}
+				if !row.keep {
+					awaitEnd(c)
 				}
 			}
 			if n := s.connections.Load(); n != row.want {
