@@ -36,11 +36,14 @@ type Answer struct {
 }
 
 // ScanAnswer reads one JSON object of a provider. The Answer keeps the body.
-func ScanAnswer(body []byte) (Answer, error) { return scanAnswer(body, true) }
+func ScanAnswer(body []byte) (Answer, error) {
+	var h holes
+	return scanAnswer(body, true, &h)
+}
 
 // scanAnswer leaves out id and model's text when facts is false: a stream
-// repeats them in every chunk.
-func scanAnswer(body []byte, facts bool) (Answer, error) {
+// repeats them in every chunk. It notes the texts that differ.
+func scanAnswer(body []byte, facts bool, h *holes) (Answer, error) {
 	a := Answer{body: body, UsageErr: ErrNoUsage}
 	if !utf8.Valid(body) {
 		return a, errors.New("the answer is not valid UTF-8")
@@ -79,7 +82,9 @@ func scanAnswer(body []byte, facts bool) (Answer, error) {
 				s.fail("the key choices occurs twice")
 			}
 			a.hasChoices = true
-			a.scanChoices(&s)
+			a.scanChoices(&s, h)
+		case "obfuscation": // as long as it takes to hide the length of the rest
+			h.text(&s)
 		case "data":
 			a.hasData = s.peek() == '['
 			s.skip()
@@ -112,7 +117,7 @@ func (a *Answer) Complete(k Kind) bool {
 	return a.hasChoices && a.choices > 0 && !a.HasError
 }
 
-func (a *Answer) scanChoices(s *scanner) {
+func (a *Answer) scanChoices(s *scanner, h *holes) {
 	if s.peek() != '[' {
 		s.skip()
 		return
@@ -134,6 +139,8 @@ func (a *Answer) scanChoices(s *scanner) {
 			case "finish_reason":
 				finished = s.peek() == '"'
 				s.skip()
+			case "delta":
+				h.members(s)
 			default:
 				s.skip()
 			}

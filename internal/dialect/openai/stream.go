@@ -48,6 +48,7 @@ type Stream struct {
 	Deltas int64
 
 	events    Events
+	pattern   pattern
 	phase     Phase
 	name      []byte
 	keepUsage bool
@@ -75,7 +76,7 @@ func (s *Stream) Reset(name string, keepUsage bool, choices int64) {
 	}
 	*s = Stream{
 		name: quote(s.name[:0], name), keepUsage: keepUsage, choices: choices, UsageErr: ErrNoUsage,
-		events: Events{buf: keep(s.events.buf)}, out: keep(s.out), held: keep(s.held),
+		events: Events{buf: keep(s.events.buf)}, pattern: pattern{body: keep(s.pattern.body)}, out: keep(s.out), held: keep(s.held),
 	}
 }
 
@@ -120,13 +121,19 @@ func (s *Stream) event(e Event) error {
 		s.phase = Done
 		return s.hold(e.Raw)
 	}
-	a, err := scanAnswer(e.Data, s.ID == "" || s.Model == "")
+	facts := s.ID == "" || s.Model == ""
+	if a, ok := s.pattern.match(e.Data); ok && !facts {
+		return s.chunk(e, &a)
+	}
+	var h holes
+	a, err := scanAnswer(e.Data, facts, &h)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrStreamFault, err)
 	case a.HasError:
 		return ErrStreamError
 	}
+	s.pattern.keep(&a, &h)
 	return s.chunk(e, &a)
 }
 
