@@ -77,6 +77,12 @@ type modelServeCommand struct {
 	llama.ServeCommand
 }
 
+// Run serves until it is told to stop. Prompts are in its memory as well.
+func (c *modelServeCommand) Run(ctx context.Context) error {
+	app.HideMemory()
+	return c.ServeCommand.Run(ctx)
+}
+
 type upstreamSimCommand struct {
 	Config  string `arg:"" optional:"" help:"YAML file with pools and a script of faults (without: one pool without latency)." type:"existingfile"`
 	Listen  string `help:"Address to listen on." default:"127.0.0.1:9090"`

@@ -4,9 +4,9 @@ import "syscall"
 
 const prSetDumpable = 4
 
-// hideMemory keeps keys and prompts out of core dumps and from other
+// HideMemory keeps keys and prompts out of core dumps and from other
 // processes of the same user. It works as far as the system lets it.
-func hideMemory() {
+func HideMemory() {
 	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
 	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, prSetDumpable, 0, 0)
 }

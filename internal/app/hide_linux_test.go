@@ -6,7 +6,7 @@ import (
 )
 
 func TestHideMemory_NoDumpAndNoOtherReader(t *testing.T) {
-	hideMemory()
+	HideMemory()
 	const prGetDumpable = 3
 	if v, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, prGetDumpable, 0, 0); v != 0 || errno != 0 {
 		t.Errorf("the process can be dumped: %d %v", v, errno)

@@ -2,5 +2,5 @@
 
 package app
 
-// hideMemory does nothing here: the system's own settings decide on core dumps.
-func hideMemory() {}
+// HideMemory does nothing here: the system's own settings decide on core dumps.
+func HideMemory() {}

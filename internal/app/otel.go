@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -48,33 +47,13 @@ func aboutProcess(version string, log *slog.Logger) (*resource.Resource, error) 
 	return about, nil
 }
 
-// unsentKinds bounds the faults of sending that are told.
-const unsentKinds = 20
-
-// unsent tells each fault of sending once: a collector that is away is asked
-// again every few seconds, and what is served does not wait for it.
-type unsent struct {
-	log  *slog.Logger
-	mu   sync.Mutex
-	said map[string]bool
-}
-
-// Handle tells a fault that was not told before.
-func (u *unsent) Handle(err error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if text := err.Error(); !u.said[text] && len(u.said) < unsentKinds {
-		u.said[text] = true
-		u.log.Warn("traces or metrics were not sent; the same fault is not told again", "error", err)
-	}
-}
-
 // meter keeps the figures of the gen_ai conventions and sends them to a
 // collector.
 type meter struct {
 	provider             *sdkmetric.MeterProvider
 	tokens               metric.Int64Histogram
-	duration, ttft, tpot metric.Float64Histogram
+	duration, ttft, tpot metric.Float64Histogram // by the names of servers
+	operation, chunk     metric.Float64Histogram // the same as their clients see it
 }
 
 // newMeter exports to the collector that OpenTelemetry's own variables name;
@@ -83,6 +62,7 @@ func newMeter(version string, log *slog.Logger) (*meter, error) {
 	if !exports("METRICS") {
 		return nil, nil
 	}
+	quietSettings(log)
 	ctx := context.Background()
 	exporter, err := otlpmetrichttp.New(ctx)
 	if err != nil {
@@ -106,14 +86,20 @@ func newMeter(version string, log *slog.Logger) (*meter, error) {
 // instruments makes the histograms with the boundaries that the conventions
 // advise.
 func (m *meter) instruments(of metric.Meter) error {
-	var faults [4]error
+	var faults [6]error
+	operations := metric.WithExplicitBucketBoundaries(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 	m.tokens, faults[0] = of.Int64Histogram(
 		"gen_ai.client.token.usage", metric.WithUnit("{token}"), metric.WithDescription("Input and output tokens of attempts that the provider billed."),
 		metric.WithExplicitBucketBoundaries(1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864),
 	)
 	m.duration, faults[1] = of.Float64Histogram(
-		"gen_ai.server.request.duration", metric.WithUnit("s"), metric.WithDescription("Attempts, from the intent to the last byte."),
-		metric.WithExplicitBucketBoundaries(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
+		"gen_ai.server.request.duration", metric.WithUnit("s"), metric.WithDescription("Attempts, from the intent to the last byte."), operations,
+	)
+	m.operation, faults[4] = of.Float64Histogram(
+		"gen_ai.client.operation.duration", metric.WithUnit("s"), metric.WithDescription("Attempts as a client of the provider sees them, from the intent to the last byte."), operations,
+	)
+	m.chunk, faults[5] = of.Float64Histogram(
+		"gen_ai.client.operation.time_to_first_chunk", metric.WithUnit("s"), metric.WithDescription("From the intent to the first event of a stream that was served."), operations,
 	)
 	m.ttft, faults[2] = of.Float64Histogram(
 		"gen_ai.server.time_to_first_token", metric.WithUnit("s"), metric.WithDescription("From the intent to the first event of a stream that was served."),
@@ -134,13 +120,17 @@ func (m *meter) Attempt(e *gateway.AttemptTrace) {
 	list = append(list, attribute.String("gen_ai.operation.name", e.Operation), attribute.String("gen_ai.provider.name", e.Provider),
 		attribute.String("gen_ai.request.model", e.Asked), attribute.String("gen_ai.response.model", e.Model), attribute.String("accordo.pool", e.Pool))
 	if e.Reason != "" {
-		m.duration.Record(ctx, e.Took.Seconds(), metric.WithAttributes(append(list, attribute.String("error.type", e.Reason))...))
+		failed := metric.WithAttributes(append(list, attribute.String("error.type", e.Reason))...)
+		m.duration.Record(ctx, e.Took.Seconds(), failed)
+		m.operation.Record(ctx, e.Took.Seconds(), failed)
 		return
 	}
 	all := metric.WithAttributeSet(attribute.NewSet(list...))
 	m.duration.Record(ctx, e.Took.Seconds(), all)
+	m.operation.Record(ctx, e.Took.Seconds(), all)
 	if e.Stream {
 		m.ttft.Record(ctx, e.TTFT.Seconds(), all)
+		m.chunk.Record(ctx, e.TTFT.Seconds(), all)
 		if n := e.Usage.AllOutput(); n > 1 {
 			m.tpot.Record(ctx, (e.Took-e.TTFT).Seconds()/float64(n-1), all)
 		}

@@ -40,6 +40,7 @@ func newTracer(version string, log *slog.Logger) (*tracer, error) {
 	if !exports("TRACES") {
 		return nil, nil
 	}
+	quietSettings(log)
 	ctx := context.Background()
 	exporter, err := otlptracehttp.New(ctx)
 	if err != nil {

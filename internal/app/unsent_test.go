@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
+
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 )
 
 func TestUnsent_TellsEachFaultOnceAndNotMoreThanItsLimit(t *testing.T) {
@@ -24,5 +28,43 @@ func TestUnsent_TellsEachFaultOnceAndNotMoreThanItsLimit(t *testing.T) {
 	}
 	if n := strings.Count(b.String(), "\n"); n != unsentKinds {
 		t.Errorf("%d lines, want the limit, %d", n, unsentKinds)
+	}
+}
+
+// A collector may answer with the key that it was sent, and OpenTelemetry
+// prints what it cannot read: none of it is logged or printed.
+func TestUnsent_TellsNoCredentialOfTheCollector(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=planted-one, x-team = planted-two")
+	var b bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&b, nil))
+	u := &unsent{log: log, said: map[string]bool{}}
+	u.Handle(errors.New("traces export: 401 Unauthorized (body: no such key planted-three)"))
+	u.Handle(errors.New("partial success: planted-one and planted-two are over their quota" + strings.Repeat("x", 4*unsentText)))
+	if !strings.Contains(b.String(), "401 Unauthorized") || !strings.Contains(b.String(), "partial success: … and … are") || strings.Contains(b.String(), "planted") || b.Len() > 2*unsentText+400 {
+		t.Errorf("told:\n%s", b.String())
+	}
+
+	b.Reset()
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=planted%zz,x planted-four")
+	stderr := os.Stderr
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Stderr = w
+	quietSettings(log)
+	exporter, err := otlptracehttp.New(t.Context())
+	os.Stderr = stderr
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = exporter.Shutdown(t.Context()) }()
+	w.Close()
+	printed, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), "parse headers") || strings.Contains(b.String()+string(printed), "planted") {
+		t.Errorf("logged:\n%s\nprinted:\n%s", b.String(), printed)
 	}
 }

@@ -71,7 +71,7 @@ func Up(ctx context.Context, o UpOptions) error {
 	if err := o.check(); err != nil {
 		return ExitError{ExitUsage, err}
 	}
-	hideMemory()
+	HideMemory()
 	listeners, err := listen(o)
 	if err != nil {
 		return err

@@ -314,6 +314,33 @@ func TestFetch_SaysWhatToInstallWhenAClientIsMissingOrFails(t *testing.T) {
 	}
 }
 
+// The package clients run programs of others: they are given no credential.
+func TestFetch_GivesTheClientsNoCredential(t *testing.T) {
+	w := newWorld(t)
+	bin, said := t.TempDir(), filepath.Join(t.TempDir(), "environment")
+	for name, script := range map[string]string{"npm": npmScript, "python3": pythonScript} {
+		script = strings.Replace(fmt.Sprintf(script, w.served), "\n", "\nenv >> "+said+"\n", 1)
+		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", bin+":/usr/bin:/bin")
+	t.Setenv("ACCORDO_SECRET_TEST", "planted")
+	t.Setenv("ACCORDO_ADMIN_TOKEN", "planted")
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=planted")
+	t.Setenv("npm_config_registry", "kept")
+	if _, err := Fetch(t.Context(), t.TempDir(), w.manifest, &bytes.Buffer{}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(b), "PATH="+bin); n < 3 || strings.Contains(string(b), "planted") || strings.Count(string(b), "npm_config_registry=kept") != n {
+		t.Errorf("%d clients were given:\n%s", n, b)
+	}
+}
+
 func TestFetch_StopsTheClientWhenCancelled(t *testing.T) {
 	w := newWorld(t)
 	bin, started := t.TempDir(), filepath.Join(t.TempDir(), "started")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -39,7 +40,7 @@ func download(ctx context.Context, s Source, work string) (string, error) {
 	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = tmp
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	cmd.Env = append(clientEnvironment(os.Environ()), "TMPDIR="+tmp)
 	cmd.WaitDelay = clientGrace
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	said := &tailBuffer{limit: maxClientOutput}
@@ -62,6 +63,15 @@ func download(ctx context.Context, s Source, work string) (string, error) {
 		}
 	}
 	return archive, nil
+}
+
+// clientEnvironment leaves out this program's variables and the collector's:
+// among them are credentials, which are no business of a package client. What
+// is left has the client's own settings for mirrors and proxies.
+func clientEnvironment(all []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(v string) bool {
+		return strings.HasPrefix(v, "ACCORDO_") || strings.HasPrefix(v, "OTEL_")
+	})
 }
 
 // clientCommand finds the client on this machine and returns its full command.
@@ -98,7 +108,9 @@ func findPip(ctx context.Context) ([]string, error) {
 			continue
 		}
 		argv[0] = path
-		if exec.CommandContext(ctx, path, append(argv[1:len(argv):len(argv)], "--version")...).Run() == nil {
+		asked := exec.CommandContext(ctx, path, append(argv[1:len(argv):len(argv)], "--version")...)
+		asked.Env = clientEnvironment(os.Environ())
+		if asked.Run() == nil {
 			return argv, nil
 		}
 	}

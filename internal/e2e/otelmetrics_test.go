@@ -65,10 +65,12 @@ func TestOTelMetrics_AreThoseOfTheConventions(t *testing.T) {
 		return requests == uint64(len(north.recorded())+len(south.recorded()))
 	})
 	boundaries := map[string][]float64{
-		"gen_ai.client.token.usage":           {1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864},
-		"gen_ai.server.request.duration":      {0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92},
-		"gen_ai.server.time_to_first_token":   {0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10},
-		"gen_ai.server.time_per_output_token": {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5},
+		"gen_ai.client.token.usage":                   {1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864},
+		"gen_ai.server.request.duration":              {0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92},
+		"gen_ai.client.operation.duration":            {0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92},
+		"gen_ai.client.operation.time_to_first_chunk": {0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92},
+		"gen_ai.server.time_to_first_token":           {0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10},
+		"gen_ai.server.time_per_output_token":         {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5},
 	}
 	for name, want := range boundaries {
 		unit, points := c.series(name)
@@ -84,7 +86,7 @@ func TestOTelMetrics_AreThoseOfTheConventions(t *testing.T) {
 					t.Errorf("%s: %s lacks %s", name, attributes, a)
 				}
 			}
-			if strings.HasPrefix(name, "gen_ai.server.time") && p.GetCount() != 1 {
+			if strings.Contains(name, ".time_") && p.GetCount() != 1 {
 				t.Errorf("%s counts %d streams: %s", name, p.GetCount(), attributes)
 			}
 		}
@@ -104,7 +106,13 @@ func TestOTelMetrics_AreThoseOfTheConventions(t *testing.T) {
 		t.Errorf("tokens are not those of the invoices: %s", d)
 	}
 	_, durations := c.series("gen_ai.server.request.duration")
+	_, operations := c.series("gen_ai.client.operation.duration")
 	failed := uint64(0)
+	for attributes, p := range durations {
+		if operations[attributes].GetCount() != p.GetCount() {
+			t.Errorf("as a client sees it %s counts %d attempts, as a server %d", attributes, operations[attributes].GetCount(), p.GetCount())
+		}
+	}
 	for attributes, p := range durations {
 		if strings.Contains(attributes, "error.type=status_500") {
 			failed += p.GetCount()

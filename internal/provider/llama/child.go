@@ -311,10 +311,17 @@ func (c *Child) runOnce(ctx context.Context) (ready bool, lasted time.Duration, 
 	}
 }
 
-// childEnvironment leaves out this program's own variables: some are secrets,
-// and everything that the child needs stands in its flags.
+// passedOn are the variables, and the beginnings of their names, that the
+// child gets: where it finds its libraries and how its engine runs.
+var passedOn = [...]string{"PATH=", "HOME=", "TMPDIR=", "TZ=", "LANG=", "LC_", "LD_LIBRARY_PATH=", "GGML_", "OMP_", "GOGC=", "GOMAXPROCS=", "GOMEMLIMIT=", "GODEBUG=", "GOTRACEBACK=", "GOCOVERDIR="}
+
+// childEnvironment passes on what is known to be needed: everything else of
+// the child stands in its flags, and any other variable may be a secret, of
+// this program or of another.
 func childEnvironment(all []string) []string {
-	return slices.DeleteFunc(slices.Clone(all), func(v string) bool { return strings.HasPrefix(v, "ACCORDO_") })
+	return slices.DeleteFunc(slices.Clone(all), func(v string) bool {
+		return !slices.ContainsFunc(passedOn[:], func(name string) bool { return strings.HasPrefix(v, name) })
+	})
 }
 
 // errEnded wraps the end of a process that had not answered yet.

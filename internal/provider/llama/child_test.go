@@ -220,7 +220,7 @@ func TestChild_GivesUpAfterTooManyFailedStarts(t *testing.T) {
 }
 
 func TestChildEnvironment_KeepsSecretsFromTheChild(t *testing.T) {
-	got := childEnvironment([]string{"PATH=/bin", "ACCORDO_SECRET_KEY=s", "ACCORDO_ADMIN_TOKEN=t", "HOME=/h"})
+	got := childEnvironment([]string{"PATH=/bin", "ACCORDO_SECRET_KEY=s", "ACCORDO_ADMIN_TOKEN=t", "HOME=/h", "OTEL_EXPORTER_OTLP_HEADERS=api-key=s", "AWS_SECRET_ACCESS_KEY=s", "PATHS=s"})
 	if diff := cmp.Diff([]string{"PATH=/bin", "HOME=/h"}, got); diff != "" {
 		t.Error(diff)
 	}
