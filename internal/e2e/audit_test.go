@@ -33,6 +33,8 @@ type account struct {
 	served    map[record.AttemptID]ledger.Line
 	suspended map[record.AttemptID]ledger.Entry
 	terms     map[string]int // entries by the hash of the terms that they cite
+	// lines are those of all outcomes, exactly, as the books sum them up.
+	lines map[record.AttemptID]ledger.Line
 }
 
 // audited is what an audit counted.
@@ -90,7 +92,7 @@ func readAccount(t *testing.T, data string) *account {
 	a := &account{
 		t: t, intents: map[record.AttemptID]*record.Record{}, ends: map[record.AttemptID]*record.Outcome{},
 		requests: map[string][]record.AttemptID{}, served: map[record.AttemptID]ledger.Line{},
-		suspended: map[record.AttemptID]ledger.Entry{}, terms: map[string]int{},
+		suspended: map[record.AttemptID]ledger.Entry{}, terms: map[string]int{}, lines: map[record.AttemptID]ledger.Line{},
 	}
 	records := a.readJournal(data)
 	for id := range a.intents {
@@ -178,6 +180,7 @@ func (a *account) batch(b *ledger.Batch, records []record.Record, terms func(str
 			a.t.Fatal(err)
 		}
 		lines = append(lines, l)
+		a.lines[l.Attempt] = l
 	}
 	for _, e := range b.Entries {
 		a.terms[e.Terms]++

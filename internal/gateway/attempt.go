@@ -185,6 +185,9 @@ func (a *attempt) noAnswer(err error) verdict {
 		status = record.Unserved
 	}
 	a.c.g.log.Warn("call failed", "request_id", a.c.ID, "attempt", string(a.id), "pool", string(a.d.Pool.ID), "cause", cause, "error", err)
+	if cause == request.ReasonProtocol { // it was reached, and does not speak HTTP as it should
+		return a.faulty(cause)
+	}
 	a.end(request.Ending{Status: status, Reason: cause})
 	return verdict{openai.Server(502, "provider_unreachable", time.Second, "The provider could not be reached, and no other pool could take over. Try again."), true}
 }

@@ -276,10 +276,24 @@ func classify(ctx context.Context, err error, sent bool) *Error {
 		kind = "tls"
 	case errors.As(err, &op) && op.Op == "dial", !sent:
 		kind, sent = "dial", false
-	case strings.Contains(err.Error(), "malformed"):
+	case malformed(err):
 		kind = "protocol"
 	}
 	return &Error{kind, sent, err}
+}
+
+// malformed reports whether an answer came that is not HTTP as it should be.
+// net/http has no errors of their own for it.
+func malformed(err error) bool {
+	if errors.Is(err, errHeaderTooLarge) {
+		return true
+	}
+	for _, words := range [...]string{"malformed", "Content-Length", "transfer encoding", "response headers exceeded"} {
+		if strings.Contains(err.Error(), words) {
+			return true
+		}
+	}
+	return false
 }
 
 // pieces reads a list of byte slices and notes whether anyone began to.
