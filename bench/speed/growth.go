@@ -13,13 +13,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/alliance/file"
@@ -38,7 +35,7 @@ func (b *bench) outside() (steps []step) {
 	}
 	add(workDecide, workDecide, time.Duration(b.rounds)*3*b.length, b.decide)
 	for _, c := range curves() {
-		add(workGrowth, "curve of "+c.name, time.Duration(b.rounds)*b.length+5*time.Second, func(ctx context.Context) error { return b.growth(ctx, &c) })
+		add(workGrowth, "curve of "+c.name, time.Duration((b.rounds+1)*len(c.at))*b.length/2+3*time.Second, func(ctx context.Context) error { return b.growth(ctx, &c) })
 	}
 	add(workLoading, workLoading, 6*time.Second, b.loading)
 	return steps
@@ -97,50 +94,79 @@ func (c *curve) metric(n int) string { return fmt.Sprintf("%s_%d_us", c.name, n)
 const quickSize = 100_000
 
 // growth measures one request inside the gateway, without sockets and
-// journal, under terms of growing size: what is left is what could grow.
+// journal, under terms of growing size: what is left is what could grow. It is
+// the processor time of the whole process, so that the collector counts.
 func (b *bench) growth(ctx context.Context, c *curve) error {
 	at := c.at
 	if b.quick {
 		at = slices.DeleteFunc(slices.Clone(at), func(n int) bool { return n > quickSize })
 	}
-	handlers := make([]http.Handler, len(at))
-	for i, n := range at {
-		g, err := emptyGateway(c.of(n))
+	sizes := make([]*grown, 0, len(at))
+	defer func() {
+		for _, g := range sizes {
+			_ = g.end()
+		}
+	}()
+	for _, n := range at {
+		g, err := b.startGrown(ctx, c.name, n)
 		if err != nil {
 			return fmt.Errorf("%d: %w", n, err)
 		}
-		handlers[i] = g
+		sizes = append(sizes, g)
+		if c.name == "keys" {
+			b.rows.add(workGrowth, "accordo", fmt.Sprintf("keys_%d_rss_mb", n), float64(g.rss)/1e6)
+			b.rows.add(workGrowth, "accordo", fmt.Sprintf("keys_%d_compile_ms", n), ms(g.compiled))
+		}
 	}
-	for range b.rounds {
-		var first, last float64
+	for round := range b.rounds + 1 {
+		spent, err := b.interleaved(sizes)
+		if err != nil {
+			return err
+		}
+		if round == 0 {
+			continue // caches and pools fill
+		}
+		us := func(i int) float64 {
+			return float64(spent[i].process.Nanoseconds()) / 1000 / float64(spent[i].requests)
+		}
 		for i, n := range at {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			us, err := perCall(handlers[i], b.length/5, c.name == "keys", n)
-			if err != nil {
-				return err
-			}
-			b.rows.add(workGrowth, "accordo", c.metric(n), us)
-			if last = us; i == 0 {
-				first = us
+			b.rows.add(workGrowth, "accordo", c.metric(n), us(i))
+			if c.name == "keys" {
+				b.rows.add(workGrowth, "accordo", fmt.Sprintf("keys_%d_serving_rss_mb", n), float64(spent[i].rss)/1e6)
 			}
 		}
 		if !b.quick {
-			b.rows.add(workGrowth, "accordo", c.name+"_ratio", last/first)
+			b.rows.add(workGrowth, "accordo", c.name+"_ratio", us(len(at)-1)/us(0))
 		}
 	}
 	return nil
+}
+
+// interleaved has every size serve for half the length, a slice at a time, so
+// that what the machine does befalls all sizes alike.
+func (b *bench) interleaved(sizes []*grown) ([]spending, error) {
+	spent := make([]spending, len(sizes))
+	for turn := range max(1, int(b.length/2/slice)) {
+		for i := range sizes {
+			j := (i + turn) % len(sizes)
+			s, err := sizes[j].serve()
+			if err != nil {
+				return nil, fmt.Errorf("size %d: %w", j, err)
+			}
+			spent[j].add(s)
+		}
+	}
+	return spent, nil
 }
 
 func keyOf(i int) string { return fmt.Sprintf("sk-%08d", i) }
 
 // emptyGateway is a gateway with terms of a size, whose journal and provider
 // cost nothing.
-func emptyGateway(n sizes) (*gateway.Gateway, error) {
+func emptyGateway(n sizes) (g *gateway.Gateway, took time.Duration, err error) {
 	a, err := file.Parse("bench.yaml", []byte(allianceFile("http://127.0.0.1:1")))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	base, right := a.Pools[len(a.Pools)-1], a.Rights[0]
 	for i := range n.ineligible {
@@ -170,8 +196,10 @@ func emptyGateway(n sizes) (*gateway.Gateway, error) {
 	for i := range a.Pools {
 		ups[a.Pools[i].ID] = atOnce{}
 	}
-	return gateway.New(gateway.Deps{Journal: &nowhere{}, Router: route.New(a, time.Now()), Quota: quota.New(quota.Options{})},
+	router, begin := route.New(a, time.Now()), processTime()
+	g, err = gateway.New(gateway.Deps{Journal: &nowhere{}, Router: router, Quota: quota.New(quota.Options{})},
 		gateway.State{Alliance: a, Keys: keys, Upstreams: ups})
+	return g, processTime() - begin, err
 }
 
 // nowhere is a journal that keeps nothing.
@@ -208,59 +236,6 @@ func (s *sink) Write(p []byte) (int, error) { return len(p), nil }
 
 // WriteHeader notes the status.
 func (s *sink) WriteHeader(status int) { s.status = status }
-
-// active is how many keys have traffic, whatever the number of keys.
-const active = 1000
-
-// perCall is the median processor time of one request in microseconds, over
-// keys that are spread widely when they are many. It is the time of the thread
-// that serves, so that other programs do not count.
-func perCall(h http.Handler, length time.Duration, spread bool, n int) (float64, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	body := `{"model":"` + modelPlain + `","max_tokens":300,"messages":[{"role":"user","content":"` + strings.Repeat("lorem ip", 128) + `"}]}`
-	var times []float64
-	warm := time.Now().Add(length / 4)
-	for end, i := warm.Add(length), 0; time.Now().Before(end) || len(times) < leastBatches; {
-		const batch = 20
-		cold, begin := time.Now().Before(warm), threadTime()
-		for range batch {
-			i++
-			k := 0
-			if spread { // the same number of active customers, over all keys
-				k = int(i%active) * max(1, n/active) % n
-			}
-			r, err := http.NewRequest("POST", "/v1/chat/completions", strings.NewReader(body))
-			if err != nil {
-				return 0, err
-			}
-			r.Header["Authorization"] = []string{"Bearer " + keyOf(k)}
-			s := &sink{header: http.Header{}}
-			if h.ServeHTTP(s, r); s.status != http.StatusOK {
-				return 0, fmt.Errorf("status %d", s.status)
-			}
-		}
-		if !cold {
-			times = append(times, float64((threadTime()-begin).Nanoseconds())/batch/1000)
-		}
-	}
-	return median(times), nil
-}
-
-// leastBatches is from how many batches a median is taken, however long that
-// takes.
-const leastBatches = 20
-
-// threadClock is CLOCK_THREAD_CPUTIME_ID of Linux.
-const threadClock = 3
-
-// threadTime is the processor time of the calling thread. (What getrusage says
-// is counted in ticks on many kernels.)
-func threadTime() time.Duration {
-	var t syscall.Timespec
-	_, _, _ = syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, threadClock, uintptr(unsafe.Pointer(&t)), 0)
-	return time.Duration(t.Nano())
-}
 
 // loading is how long `accordo check` takes on large files.
 func (b *bench) loading(ctx context.Context) error {

@@ -28,6 +28,7 @@ var roles = map[string]func([]string) error{
 	"relay":        runRelay,
 	"reverseproxy": runReverseProxy,
 	"accordo":      runProfiled,
+	"grown":        runGrown,
 }
 
 // bench is a running measurement: the mock upstream and the targets.

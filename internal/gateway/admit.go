@@ -33,10 +33,10 @@ func (c *call) authenticate() *openai.Error {
 		return openai.UnreadableKey(len(values))
 	}
 	c.st, c.secret = c.g.state.Load(), sha256.Sum256([]byte(secret))
-	c.key = c.st.keys[c.secret]
-	if c.key == nil {
+	if !c.st.keys.find(&c.secret, &c.who) {
 		return openai.WrongKey()
 	}
+	c.key = &c.who
 	return c.assertions()
 }
 
@@ -44,11 +44,11 @@ func (c *call) authenticate() *openai.Error {
 // price is looked up anew, so that no attempt names what is not in the terms
 // that it cites. What admission held stays held.
 func (c *call) adopt(st *compiled) *openai.Error {
-	key := st.keys[c.secret]
-	if key == nil {
+	var who principal
+	if !st.keys.find(&c.secret, &who) {
 		return openai.WrongKey()
 	}
-	c.st, c.key = st, key
+	c.st, c.who = st, who
 	if e := c.assertions(); e != nil {
 		return e
 	}

@@ -22,8 +22,9 @@ type call struct {
 	st *compiled
 	request.Request
 
-	secret [32]byte // hash of the key that was sent
-	key    *principal
+	secret sum        // of the key that was sent
+	who    principal  // whose key it is
+	key    *principal // who, or nil where nobody's
 	req    *openai.Request
 
 	decision route.Decision
