@@ -392,11 +392,7 @@ func (s *server) reload() {
 		return
 	}
 	a, err := loadTerms(s.o.File)
-	if err == nil && a.Hash == s.terms.Load().Hash {
-		s.o.Log.Info("reload: the terms are the same", "terms", a.Hash)
-		return
-	}
-	if err == nil {
+	if err == nil { // the same terms too: credentials and certificates may be others
 		err = s.swap(a)
 	}
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/provider/upstream"
@@ -15,22 +16,65 @@ import (
 // maxCertificates bounds a file of certificates in bytes.
 const maxCertificates = 4 << 20
 
-// serverTLS is the configuration of a listener, nil for a plain one. With a
-// file of certificate authorities only clients are let in that show a
+// certificates are those of a listener. They are read from their files at the
+// start and at each reload; what cannot be read leaves the old ones in force.
+type certificates struct {
+	cert, key, clientCA string
+	now                 atomic.Pointer[tls.Config]
+}
+
+// newCertificates reads the files of a listener; nil where it is a plain one.
+// With a file of certificate authorities only clients are let in that show a
 // certificate of one of them.
-func serverTLS(o *UpOptions, clientCA string) (*tls.Config, error) {
+func newCertificates(o *UpOptions, clientCA string) (*certificates, error) {
 	if o.TLSCert == "" {
 		return nil, nil
 	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if clientCA != "" {
-		pool, err := authorities(clientCA)
-		if err != nil {
-			return nil, err
-		}
-		c.ClientCAs, c.ClientAuth = pool, tls.RequireAndVerifyClientCert
+	c := &certificates{cert: o.TLSCert, key: o.TLSKey, clientCA: clientCA}
+	return c, c.read()
+}
+
+// read reads the files. Sessions of TLS that began under other files do not go
+// on: their clients show who they are again.
+func (c *certificates) read() error {
+	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+	if err != nil {
+		return fmt.Errorf("read the certificate %s and its key: %w", c.cert, err)
 	}
-	return c, nil
+	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
+	if c.clientCA != "" {
+		if config.ClientCAs, err = authorities(c.clientCA); err != nil {
+			return err
+		}
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	c.now.Store(config)
+	return nil
+}
+
+// config is for a server: each handshake takes the certificates in force.
+func (c *certificates) config() *tls.Config {
+	if c == nil {
+		return nil
+	}
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.now.Load(), nil },
+	}
+}
+
+// rereadCertificates reads the files of both listeners again.
+func (s *server) rereadCertificates(of ...*certificates) {
+	for _, c := range of {
+		if c == nil {
+			continue
+		}
+		if err := c.read(); err != nil {
+			s.o.Log.Error("the listener's certificates stay as they are", "error", err)
+			continue
+		}
+		s.o.Log.Info("the listener's certificates are read again", "file", c.cert)
+	}
 }
 
 // authorities reads certificate authorities in PEM.

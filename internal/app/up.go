@@ -152,19 +152,22 @@ func (s *server) serve(ctx context.Context, l listenerPair) error {
 		Handler: s.operatorHandler(l), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		BaseContext: api.BaseContext, // the end of a drain cuts what the console asks, too
+		ErrorLog:    api.ErrorLog,
 	}
-	var err error
-	if api.TLSConfig, err = serverTLS(&s.o, s.o.ClientCA); err != nil {
+	apiCertificates, err := newCertificates(&s.o, s.o.ClientCA)
+	if err != nil {
 		return err
 	}
-	if console.TLSConfig, err = serverTLS(&s.o, s.o.AdminClientCA); err != nil {
+	consoleCertificates, err := newCertificates(&s.o, s.o.AdminClientCA)
+	if err != nil {
 		return err
 	}
+	api.TLSConfig, console.TLSConfig = apiCertificates.config(), consoleCertificates.config()
 	failed := make(chan error, 2)
 	start := func(h *http.Server, ln net.Listener) {
 		var err error
 		if s.o.TLSCert != "" {
-			err = h.ServeTLS(ln, s.o.TLSCert, s.o.TLSKey)
+			err = h.ServeTLS(ln, "", "")
 		} else {
 			err = h.Serve(ln)
 		}
@@ -185,6 +188,7 @@ func (s *server) serve(ctx context.Context, l listenerPair) error {
 	for running := true; running; {
 		select {
 		case <-hup:
+			s.rereadCertificates(apiCertificates, consoleCertificates)
 			s.reload()
 		case err = <-failed:
 			running = false

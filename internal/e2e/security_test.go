@@ -448,17 +448,21 @@ func (a *authority) write(name, kind string, der []byte) string {
 }
 
 // issue makes files of a certificate and its key.
-func (a *authority) issue(name string) (cert, key string) {
+func (a *authority) issue(name string, change ...func(*x509.Certificate)) (cert, key string) {
 	a.t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	a.n++
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1 + a.n), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, KeyUsage: x509.KeyUsageDigitalSignature,
-	}, a.cert, k.Public(), a.key)
+	}
+	for _, f := range change {
+		f(template)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, k.Public(), a.key)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -467,6 +471,11 @@ func (a *authority) issue(name string) (cert, key string) {
 		a.t.Fatal(err)
 	}
 	return a.write(name+".pem", "CERTIFICATE", der), a.write(name+".key", "PRIVATE KEY", secret)
+}
+
+// expired makes a certificate one of the past.
+func expired(c *x509.Certificate) {
+	c.NotBefore, c.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
 }
 
 // client trusts the authority, and shows a certificate when one is given.
@@ -497,6 +506,8 @@ func TestSecurity_TLSOfBothListeners(t *testing.T) {
 	cert, key := ours.issue("server")
 	clientCert, clientKey := ours.issue("client")
 	otherCert, otherKey := others.issue("stranger")
+	oldCert, oldKey := ours.issue("former", expired)
+	serverOnly, serverOnlyKey := ours.issue("server-only", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
 	ca := filepath.Join(ours.dir, "ca.pem")
 	for _, mutual := range []bool{false, true} {
 		t.Run(fmt.Sprintf("client certificates %v", mutual), func(t *testing.T) {
@@ -514,6 +525,8 @@ func TestSecurity_TLSOfBothListeners(t *testing.T) {
 					{"no certificate", ours.client("", "", 0), !mutual},
 					{"our certificate", ours.client(clientCert, clientKey, 0), true},
 					{"a stranger's", ours.client(otherCert, otherKey, 0), !mutual},
+					{"one that has expired", ours.client(oldCert, oldKey, 0), !mutual},
+					{"one for servers", ours.client(serverOnly, serverOnlyKey, 0), !mutual},
 					{"TLS 1.2", ours.client(clientCert, clientKey, tls.VersionTLS12), true},
 					{"TLS 1.1", ours.client(clientCert, clientKey, tls.VersionTLS11), false},
 					{"another authority", others.client("", "", 0), false},
@@ -565,6 +578,11 @@ func TestSecurity_NoCoreDumps(t *testing.T) {
 	}
 	if !regexp.MustCompile(`Max core file size\s+0\s+0\s`).Match(limits) {
 		t.Errorf("%s", limits)
+	}
+	// Every user reads the arguments: nothing secret is one.
+	arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", d.cmd.Process.Pid))
+	if err != nil || !strings.Contains(string(arguments), "--data") || strings.Contains(string(arguments), providerSecret) || strings.Contains(string(arguments), d.token) || strings.Contains(string(arguments), "ak-") {
+		t.Errorf("arguments %q %v", arguments, err)
 	}
 }
 
