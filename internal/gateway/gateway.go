@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,6 +51,9 @@ type Deps struct {
 	Now    func() time.Time
 	Random func() uint64
 	Logger *slog.Logger
+	// ProcessorDelay is the mean time that a goroutine has waited for a
+	// processor since the last call; nil asks the runtime.
+	ProcessorDelay func() time.Duration
 	// Limits; a zero field takes its default.
 	Limits  Limits
 	Metrics *Metrics
@@ -103,6 +107,7 @@ type Gateway struct {
 	retries  tokens
 	bodies   memory
 	slabs    slabs
+	turns    *turns
 	inFlight atomic.Int64
 	draining atomic.Bool
 	idle     chan struct{}
@@ -133,6 +138,10 @@ func New(d Deps, s State) (*Gateway, error) {
 	g.calls.New = func() any { return new(call) }
 	g.buffers.New = newReadBuffer
 	g.streams.New = func() any { return new(openai.Stream) }
+	if d.ProcessorDelay == nil {
+		d.ProcessorDelay = processorDelay()
+	}
+	g.turns = newTurns(&g.limits, int64(runtime.GOMAXPROCS(0)), g.now, d.ProcessorDelay)
 	g.retries.level.Store(g.limits.ofRequest().RetryBudget())
 	g.base, g.cut = context.WithCancelCause(context.Background())
 	c, err := compile(s)
@@ -282,10 +291,10 @@ func (c *call) handle(busy int64) {
 	switch path {
 	case chatPath:
 		c.Kind = openai.Chat
-		c.serve()
+		c.inTurn()
 	case embeddingPath:
 		c.Kind = openai.Embedding
-		c.serve()
+		c.inTurn()
 	default:
 		c.serveModels(strings.TrimPrefix(strings.TrimPrefix(path, modelsPath), "/"))
 	}

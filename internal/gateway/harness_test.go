@@ -119,6 +119,8 @@ type setup struct {
 	tracer gateway.Tracer
 	meter  gateway.Meter
 	disk   *fullDisk // stands before the journal
+	// strain is how long goroutines wait for a processor; nil: as they do.
+	strain func() time.Duration
 	fs     journal.FS
 	// before puts something before the journal.
 	before func(gateway.Journal) gateway.Journal
@@ -180,7 +182,7 @@ func start(t *testing.T, s setup) *harness {
 	if s.before != nil {
 		kept = s.before(kept)
 	}
-	h.g, err = gateway.New(gateway.Deps{Journal: kept, Router: route.New(a, now()), Quota: quota.New(quota.Options{}), Now: now, Random: func() uint64 { return 1 }, Limits: s.limits, RequestLog: s.log, Tracer: s.tracer, Meter: s.meter}, h.state)
+	h.g, err = gateway.New(gateway.Deps{Journal: kept, Router: route.New(a, now()), Quota: quota.New(quota.Options{}), Now: now, Random: func() uint64 { return 1 }, Limits: s.limits, RequestLog: s.log, Tracer: s.tracer, Meter: s.meter, ProcessorDelay: s.strain}, h.state)
 	if err != nil {
 		t.Fatal(err)
 	}

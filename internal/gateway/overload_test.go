@@ -4,9 +4,12 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -75,6 +78,49 @@ func TestOverload_LowPriorityIsRefusedFirst(t *testing.T) {
 	wait.Wait()
 	waitFor(t, func() bool { status, _, _ := ask("sk-small"); return status == 200 })
 	h.noHolds()
+}
+
+// While the processors are saturated requests wait for their turn, at most
+// for the limit, and those that were refused leave nothing behind.
+func TestOverload_SaturatedProcessorsRefuseWhoWaitedTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, setup{pipes: true, limits: gateway.Limits{TurnTime: 100 * time.Millisecond}, strain: func() time.Duration { return time.Second }, change: func(a *alliance.Alliance, _ map[alliance.PoolID]string) {
+			for i := range a.Pools {
+				a.Pools[i].MaxInFlight = 10_000
+			}
+		}})
+		const before = 4 // while they come the strain is found
+		for range before {
+			if resp, body := h.chat("sk-open", hello); resp.StatusCode != 200 {
+				t.Fatalf("one after the other: %d %s", resp.StatusCode, body)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		h.script(upstreamsim.Rule{Action: upstreamsim.Action{StallFirstByte: 5 * time.Second}})
+		n := 400 * runtime.GOMAXPROCS(0) // at once: much more than may be under way and is begun meanwhile
+		var served, refused atomic.Int64
+		var wait sync.WaitGroup
+		for range n {
+			wait.Go(func() {
+				switch resp, body := h.chat("sk-open", hello); {
+				case resp.StatusCode == 200:
+					served.Add(1)
+				case resp.StatusCode == 503 && resp.Header.Get("Retry-After") == "1" && strings.Contains(body, `"code":"overloaded"`) && strings.Contains(body, "100ms"):
+					refused.Add(1)
+				default:
+					t.Errorf("%d %s", resp.StatusCode, body)
+				}
+			})
+		}
+		wait.Wait()
+		if served.Load() == 0 || refused.Load() == 0 || served.Load()+refused.Load() != int64(n) {
+			t.Errorf("%d served, %d refused of %d", served.Load(), refused.Load(), n)
+		}
+		if got := len(h.attempts()); got != before+int(served.Load()) {
+			t.Errorf("%d attempts, %d served", got-before, served.Load())
+		}
+		h.noHolds()
+	})
 }
 
 // Large bodies together are bounded, do not keep small ones out, and give

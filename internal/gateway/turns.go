@@ -1,0 +1,240 @@
+package gateway
+
+import (
+	"context"
+	"runtime/metrics"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/accordo-ai/accordo/internal/dialect/openai"
+)
+
+// How turns are given while the processors are saturated.
+const (
+	// turnEach is how often the wait for a processor is looked at.
+	turnEach = 50 * time.Millisecond
+	// turnStrain is the mean wait of a goroutine for a processor above which
+	// they are saturated.
+	turnStrain = time.Millisecond
+	// turnLeast is how many requests a processor may always have under way.
+	turnLeast = 32
+	// turnRate is how many requests a second a processor begins however many
+	// are under way: most of those wait for providers then, and whoever else
+	// uses the machine must not make a gateway idle.
+	turnRate = 1000
+	// turnSteps are the looks without strain in a row after which the bound
+	// grows by no more than before, which is then by a quarter.
+	turnSteps = 8
+)
+
+// turns bounds the requests under way to what the processors get done. Beyond
+// that each request more makes all of them slower, because what they keep in
+// memory fits no cache: they wait before their body is read, in the order of
+// their plans' priority, and are refused after a time.
+//
+// The bound follows the wait of goroutines for a processor: it shrinks while
+// that is long and grows while it is short, and without strain there is none.
+type turns struct {
+	most, least int64         // between which the bound moves
+	atLeast     int64         // begun in turnEach, whatever the bound
+	longest     time.Duration // that a request waits
+	now         func() time.Time
+	delay       func() time.Duration // mean wait for a processor since the last call
+
+	mu       sync.Mutex
+	bound    int64 // of those under way; most: none
+	underWay int64
+	lanes    []lane // highest share first
+	waiting  int
+	looked   time.Time
+	strained bool  // when it was looked at last
+	calm     int64 // looks without strain in a row, up to turnSteps
+}
+
+// lane is those that wait whose plans have one share of the gateway.
+type lane struct {
+	share int64
+	queue []*turn
+}
+
+// turn is a request that waits. It hears once whether its turn has come.
+type turn struct {
+	since time.Time
+	come  chan bool
+	left  bool
+}
+
+func newTurns(l *Limits, processors int64, now func() time.Time, delay func() time.Duration) *turns {
+	return &turns{
+		most: l.Concurrent, bound: l.Concurrent, least: turnLeast * processors, atLeast: turnRate * processors * int64(turnEach) / int64(time.Second),
+		longest: l.TurnTime, now: now, delay: delay,
+	}
+}
+
+// take waits for a turn of a request of a plan with this share. When ok, leave
+// must be called.
+func (t *turns) take(ctx context.Context, now time.Time, share int64) (ok bool) {
+	t.mu.Lock()
+	t.look(now)
+	if t.waiting == 0 && t.underWay < t.bound {
+		t.underWay++
+		t.mu.Unlock()
+		return true
+	}
+	w := &turn{since: now, come: make(chan bool, 1)}
+	l := t.lane(share)
+	l.queue = append(l.queue, w)
+	if t.waiting++; t.waiting == 1 {
+		time.AfterFunc(turnEach, t.tick)
+	}
+	t.fill()
+	t.mu.Unlock()
+	select {
+	case ok = <-w.come:
+		return ok
+	case <-ctx.Done():
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	select {
+	case ok = <-w.come: // it came at the same time
+	default:
+		w.left = true
+		t.waiting--
+	}
+	return ok
+}
+
+// lane finds or makes the lane of a share. There are as many as priorities.
+func (t *turns) lane(share int64) *lane {
+	i, ok := slices.BinarySearchFunc(t.lanes, share, func(l lane, share int64) int { return int(share - l.share) })
+	if !ok {
+		t.lanes = slices.Insert(t.lanes, i, lane{share: share})
+	}
+	return &t.lanes[i]
+}
+
+// leave ends the turn of a request.
+func (t *turns) leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.underWay--
+	t.fill()
+}
+
+// fill lets in whom the bound allows.
+func (t *turns) fill() {
+	for t.waiting > 0 && t.underWay < t.bound {
+		t.admit()
+	}
+}
+
+// admit lets the first of the highest lane in. There is one.
+func (t *turns) admit() {
+	for i := range t.lanes {
+		for l := &t.lanes[i]; len(l.queue) > 0; {
+			w := l.queue[0]
+			l.queue[0], l.queue = nil, l.queue[1:]
+			if !w.left {
+				t.waiting--
+				t.underWay++
+				w.come <- true
+				return
+			}
+		}
+	}
+}
+
+// tick runs while requests wait: it refuses those who have waited long enough,
+// and lets in whom the bound or the least rate allows.
+func (t *turns) tick() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	t.look(now)
+	for i := range t.lanes {
+		for l := &t.lanes[i]; len(l.queue) > 0 && (l.queue[0].left || now.Sub(l.queue[0].since) >= t.longest); l.queue = l.queue[1:] {
+			if w := l.queue[0]; !w.left {
+				t.waiting--
+				w.come <- false
+			}
+			l.queue[0] = nil
+		}
+	}
+	for n := t.atLeast; t.waiting > 0 && n > 0; n-- {
+		t.admit()
+	}
+	t.fill()
+	if t.waiting > 0 {
+		time.AfterFunc(turnEach, t.tick)
+	}
+}
+
+// look moves the bound when it is time. One strained look changes nothing: a
+// burst is over before the next.
+func (t *turns) look(now time.Time) {
+	since := now.Sub(t.looked)
+	if since < turnEach {
+		return
+	}
+	t.looked = now
+	delay := t.delay()
+	before := t.strained
+	t.strained = delay > turnStrain && since < 4*turnEach // longer: nobody came
+	if t.strained {
+		t.calm = 0
+	} else {
+		t.calm = min(t.calm+1, turnSteps)
+	}
+	switch {
+	case t.strained && before && delay > 4*turnStrain:
+		t.bound = min(t.bound, max(t.least, t.underWay*3/4))
+	case t.strained && before:
+		t.bound = min(t.bound, max(t.least, t.underWay*15/16))
+	case t.strained:
+	case t.waiting > 0:
+		t.bound = min(t.most, t.bound+t.bound*t.calm/(4*turnSteps)+1)
+	case t.calm == turnSteps:
+		t.bound = t.most
+	}
+}
+
+// processorDelay returns a function that tells the mean time that goroutines
+// of this process waited for a processor since its last call, as the runtime
+// samples it ("/sched/latencies:seconds", one transition in eight).
+func processorDelay() func() time.Duration {
+	sample := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
+	var last []uint64
+	return func() time.Duration {
+		metrics.Read(sample)
+		h := sample[0].Value.Float64Histogram()
+		var n uint64
+		var seconds float64
+		for i, count := range h.Counts {
+			if last != nil {
+				count -= last[i]
+			}
+			if count > 0 && i > 0 { // the first bucket begins at minus infinity and holds nothing
+				n += count
+				seconds += float64(count) * h.Buckets[i]
+			}
+		}
+		last = append(last[:0], h.Counts...)
+		if n == 0 {
+			return 0
+		}
+		return time.Duration(seconds / float64(n) * float64(time.Second))
+	}
+}
+
+// inTurn serves the request when its turn comes.
+func (c *call) inTurn() {
+	t := c.g.turns
+	if !t.take(c.r.Context(), c.At, c.key.share) {
+		c.refuse(openai.Server(503, "overloaded", time.Second, "The gateway is saturated, and requests of plans like %s have waited %s for their turn. Try again in a moment.", c.key.plan.ID, t.longest))
+		return
+	}
+	defer t.leave()
+	c.serve()
+}

@@ -1,0 +1,262 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// strain is a wait for processors that a test sets.
+type strain struct {
+	mu sync.Mutex
+	d  time.Duration
+}
+
+func (s *strain) set(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.d = d
+}
+
+func (s *strain) delay() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.d
+}
+
+func testTurns(longest time.Duration) (*turns, *strain) {
+	s := &strain{}
+	return newTurns(&Limits{Concurrent: 1000, TurnTime: longest}, 1, time.Now, s.delay), s
+}
+
+// takeTurns begins n requests of one share; each says whether its turn came.
+func takeTurns(t *turns, n int, share int64) <-chan bool {
+	come := make(chan bool, n)
+	for range n {
+		go func() { come <- t.take(context.Background(), time.Now(), share) }()
+	}
+	return come
+}
+
+// pass lets time pass in which requests come and go all the time, so that the
+// processors are looked at.
+func pass(t *turns, d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		time.Sleep(turnEach)
+		t.mu.Lock()
+		t.look(time.Now())
+		t.mu.Unlock()
+	}
+}
+
+func TestTurns_BoundFollowsTheProcessors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns, strain := testTurns(time.Hour)
+		takeTurns(turns, 900, 1e6)
+		synctest.Wait()
+		if turns.underWay != 900 {
+			t.Fatalf("%d of 900 under way in calm", turns.underWay)
+		}
+		bound := func(why string, low, high int64) {
+			t.Helper()
+			if b := turns.bound; b < low || b > high {
+				t.Errorf("%s: bound %d, want %d to %d", why, b, low, high)
+			}
+		}
+		strain.set(2 * turnStrain)
+		pass(turns, turnEach)
+		bound("one strained look", 1000, 1000)
+		pass(turns, turnEach)
+		bound("strain", 900*15/16, 900*15/16)
+		strain.set(10 * turnStrain)
+		pass(turns, turnEach)
+		bound("collapse", 900*3/4, 900*3/4)
+		for range 880 {
+			turns.leave()
+		}
+		pass(turns, time.Second)
+		bound("strain with few under way", turnLeast, turnLeast)
+		strain.set(0)
+		pass(turns, turnSteps*turnEach)
+		bound("calm without anybody who waits", 1000, 1000)
+	})
+}
+
+// While some wait the bound grows step by step, faster the longer it is calm.
+func TestTurns_BoundGrowsWhileSomeWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns, _ := testTurns(time.Hour)
+		turns.bound, turns.atLeast = turnLeast, 0
+		come := takeTurns(turns, 500, 1e6)
+		synctest.Wait()
+		if len(come) != turnLeast {
+			t.Fatalf("%d under way, want %d", len(come), turnLeast)
+		}
+		var seen []int64
+		for turns.bound < 500 {
+			time.Sleep(turnEach)
+			synctest.Wait()
+			if turns.underWay != min(500, turns.bound) {
+				t.Fatalf("%d under way where %d may be", turns.underWay, turns.bound)
+			}
+			seen = append(seen, turns.bound)
+			if len(seen) > 30 {
+				t.Fatalf("the bound crawls: %v", seen)
+			}
+		}
+		if grown := seen[0] - turnLeast; grown < 1 || grown > 4 {
+			t.Errorf("first step %d of %d", grown, turnLeast)
+		}
+		drain(turns)
+	})
+}
+
+// drain ends what is under way until nobody waits, so that the bubble ends.
+func drain(t *turns) {
+	for {
+		synctest.Wait()
+		t.mu.Lock()
+		n, waiting := t.underWay, t.waiting
+		t.mu.Unlock()
+		if n == 0 && waiting == 0 {
+			return
+		}
+		for range n {
+			t.leave()
+		}
+		time.Sleep(turnEach)
+	}
+}
+
+func TestTurns_HigherPlansFirstAndInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns, _ := testTurns(time.Hour)
+		turns.bound, turns.atLeast, turns.most = 1, 0, 1
+		var mu sync.Mutex
+		var order []int
+		ask := func(id int, share int64) {
+			go func() {
+				if turns.take(context.Background(), time.Now(), share) {
+					mu.Lock()
+					order = append(order, id)
+					mu.Unlock()
+				}
+			}()
+			synctest.Wait()
+		}
+		ask(0, 800_000)
+		ask(5, 800_000)
+		ask(3, 900_000)
+		ask(1, 1_000_000)
+		ask(4, 900_000)
+		ask(6, 800_000)
+		ask(2, 1_000_000)
+		for range 7 {
+			turns.leave()
+			synctest.Wait()
+		}
+		if want := []int{0, 1, 2, 3, 4, 5, 6}; !slices.Equal(order, want) {
+			t.Errorf("served in the order %v, want %v", order, want)
+		}
+		drain(turns)
+	})
+}
+
+// Nobody waits longer than the limit, and however many are under way some are
+// begun: they may all be waiting for providers.
+func TestTurns_WaitIsBoundedAndSomeAreAlwaysBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const longest = time.Second
+		turns, _ := testTurns(longest)
+		turns.bound, turns.most = turnLeast, turnLeast
+		begin := time.Now()
+		come := takeTurns(turns, 3000, 1e6)
+		served, refused := 0, 0
+		for range 3000 {
+			if <-come {
+				served++
+			} else {
+				refused++
+			}
+		}
+		if d := time.Since(begin); d > longest+turnEach {
+			t.Errorf("the last waited %s", d)
+		}
+		if want := turnLeast + turnRate; served < want-turnRate/10 || served > want {
+			t.Errorf("%d begun in a second with %d under way, want about %d", served, turnLeast, want)
+		}
+		if served+refused != 3000 || turns.waiting != 0 || turns.underWay != int64(served) {
+			t.Errorf("served %d, refused %d, waiting %d, under way %d", served, refused, turns.waiting, turns.underWay)
+		}
+		drain(turns)
+	})
+}
+
+// Under any interleaving the counts agree with who is where, and all end.
+func TestTurns_CountsHoldUnderAnyInterleaving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rapid.Check(struct{ rapid.TB }{t}, func(rt *rapid.T) {
+			turns, strain := testTurns(time.Duration(rapid.IntRange(1, 20).Draw(rt, "ticks")) * turnEach)
+			var mu sync.Mutex
+			var leave []context.CancelFunc
+			inside, left := int64(0), 0 // left: refused, gone or served
+			asked := 0
+			for range rapid.IntRange(1, 40).Draw(rt, "steps") {
+				switch rapid.IntRange(0, 4).Draw(rt, "step") {
+				case 0, 1:
+					for range rapid.IntRange(1, 100).Draw(rt, "requests") {
+						ctx, cancel := context.WithCancel(context.Background())
+						leave = append(leave, cancel)
+						share := rapid.SampledFrom([]int64{1_000_000, 900_000, 800_000}).Draw(rt, "share")
+						asked++
+						go func() {
+							ok := turns.take(ctx, time.Now(), share)
+							mu.Lock()
+							defer mu.Unlock()
+							if ok {
+								inside++
+							} else {
+								left++
+							}
+						}()
+					}
+				case 2:
+					if n := len(leave); n > 0 {
+						leave[rapid.IntRange(0, n-1).Draw(rt, "who")]()
+					}
+				case 3:
+					strain.set(time.Duration(rapid.IntRange(0, 20).Draw(rt, "strain")) * turnStrain / 2)
+					time.Sleep(time.Duration(rapid.IntRange(1, 8).Draw(rt, "wait")) * turnEach / 2)
+				case 4:
+					mu.Lock()
+					n := rapid.Int64Range(0, inside).Draw(rt, "ended")
+					inside, left = inside-n, left+int(n)
+					mu.Unlock()
+					for range n {
+						turns.leave()
+					}
+				}
+				synctest.Wait()
+				turns.mu.Lock()
+				mu.Lock()
+				if turns.underWay != inside || asked != turns.waiting+left+int(inside) {
+					rt.Fatalf("under way %d, inside %d, waiting %d, left %d of %d", turns.underWay, inside, turns.waiting, left, asked)
+				}
+				if turns.waiting > 0 && turns.underWay < turns.bound {
+					rt.Fatalf("%d wait where %d of %d are under way", turns.waiting, turns.underWay, turns.bound)
+				}
+				mu.Unlock()
+				turns.mu.Unlock()
+			}
+			for _, cancel := range leave {
+				cancel()
+			}
+			drain(turns)
+		})
+	})
+}
