@@ -141,7 +141,7 @@ func New(d Deps, s State) (*Gateway, error) {
 	if d.ProcessorDelay == nil {
 		d.ProcessorDelay = processorDelay()
 	}
-	g.turns = newTurns(&g.limits, int64(runtime.GOMAXPROCS(0)), g.now, d.ProcessorDelay)
+	g.turns = newTurns(&g.limits, int64(runtime.GOMAXPROCS(0)), g.metrics.waiting, g.now, d.ProcessorDelay)
 	g.retries.level.Store(g.limits.ofRequest().RetryBudget())
 	g.base, g.cut = context.WithCancelCause(context.Background())
 	c, err := compile(s)

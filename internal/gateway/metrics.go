@@ -16,6 +16,7 @@ import (
 type Metrics struct {
 	registry     *prometheus.Registry
 	inFlight     prometheus.Gauge
+	waiting      prometheus.Gauge
 	requests     *prometheus.CounterVec
 	refusals     *prometheus.CounterVec
 	attempts     *prometheus.CounterVec
@@ -48,11 +49,12 @@ func NewMetrics() *Metrics {
 		return v
 	}
 	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "accordo_requests_in_flight", Help: "Requests under way."})
+	m.waiting = prometheus.NewGauge(prometheus.GaugeOpts{Name: "accordo_requests_waiting", Help: "Requests that wait for their turn, because the processors are saturated."})
 	m.retries = prometheus.NewCounter(prometheus.CounterOpts{Name: "accordo_retries_total", Help: "Attempts after the first of a request."})
 	m.hedges = prometheus.NewCounter(prometheus.CounterOpts{Name: "accordo_hedges_total", Help: "Second attempts sent because the first had not begun to answer."})
 	m.overshoot = prometheus.NewCounter(prometheus.CounterOpts{Name: "accordo_hold_overshoot_total", Help: "Requests that used more than their hold."})
 	m.lateWaiting = prometheus.NewGauge(prometheus.GaugeOpts{Name: "accordo_late_outcomes", Help: "Outcomes that the journal refused and that wait until it can be written again."})
-	m.registry.MustRegister(m.lateWaiting, m.inFlight, m.retries, m.hedges, m.overshoot)
+	m.registry.MustRegister(m.lateWaiting, m.inFlight, m.waiting, m.retries, m.hedges, m.overshoot)
 	m.requests = counter("accordo_requests_total", "Requests of known keys by HTTP status; 499: the client left.", "status", "plan")
 	m.refusals = counter("accordo_refusals_total", "Error objects that the gateway sent, by status and code.", "status", "code")
 	m.attempts = counter("accordo_attempts_total", "Attempts by pool and outcome.", "pool", "outcome")

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/accordo-ai/accordo/internal/dialect/openai"
 )
 
@@ -23,8 +25,8 @@ const (
 	// are under way: most of those wait for providers then, and whoever else
 	// uses the machine must not make a gateway idle.
 	turnRate = 1000
-	// turnSteps are the looks without strain in a row after which the bound
-	// grows by no more than before, which is then by a quarter.
+	// turnSteps looks without strain in a row make the bound grow by a quarter
+	// at each look, fewer by less.
 	turnSteps = 8
 )
 
@@ -39,6 +41,7 @@ type turns struct {
 	most, least int64         // between which the bound moves
 	atLeast     int64         // begun in turnEach, whatever the bound
 	longest     time.Duration // that a request waits
+	queued      prometheus.Gauge
 	now         func() time.Time
 	delay       func() time.Duration // mean wait for a processor since the last call
 
@@ -47,6 +50,7 @@ type turns struct {
 	underWay int64
 	lanes    []lane // highest share first
 	waiting  int
+	ticking  bool // a call of tick will come
 	looked   time.Time
 	strained bool  // when it was looked at last
 	calm     int64 // looks without strain in a row, up to turnSteps
@@ -65,10 +69,10 @@ type turn struct {
 	left  bool
 }
 
-func newTurns(l *Limits, processors int64, now func() time.Time, delay func() time.Duration) *turns {
+func newTurns(l *Limits, processors int64, queued prometheus.Gauge, now func() time.Time, delay func() time.Duration) *turns {
 	return &turns{
 		most: l.Concurrent, bound: l.Concurrent, least: turnLeast * processors, atLeast: turnRate * processors * int64(turnEach) / int64(time.Second),
-		longest: l.TurnTime, now: now, delay: delay,
+		longest: l.TurnTime, queued: queued, now: now, delay: delay,
 	}
 }
 
@@ -85,11 +89,15 @@ func (t *turns) take(ctx context.Context, now time.Time, share int64) (ok bool) 
 	w := &turn{since: now, come: make(chan bool, 1)}
 	l := t.lane(share)
 	l.queue = append(l.queue, w)
-	if t.waiting++; t.waiting == 1 {
+	t.waiting++
+	if !t.ticking {
+		t.ticking = true
 		time.AfterFunc(turnEach, t.tick)
 	}
 	t.fill()
 	t.mu.Unlock()
+	t.queued.Inc()
+	defer t.queued.Dec()
 	select {
 	case ok = <-w.come:
 		return ok
@@ -166,7 +174,7 @@ func (t *turns) tick() {
 		t.admit()
 	}
 	t.fill()
-	if t.waiting > 0 {
+	if t.ticking = t.waiting > 0; t.ticking {
 		time.AfterFunc(turnEach, t.tick)
 	}
 }

@@ -136,7 +136,7 @@ func (v *view) head() []line {
 		{"requests ", faint},
 		{perSecond(v.rate("accordo_requests_total", nil)), bold},
 		{"   in flight ", faint},
-		{count(s.total("accordo_requests_in_flight", nil)), bold},
+		{count(s.total("accordo_requests_in_flight", nil)) + waiting(s), bold},
 		{"   refusals ", faint},
 		{perSecond(v.rate("accordo_refusals_total", nil)), plain},
 		{" " + causes(v.rates("accordo_refusals_total", "code", nil)), yellow},
@@ -354,4 +354,13 @@ func brief(d time.Duration) string {
 		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
 	}
 	return d.Truncate(time.Second).String()
+}
+
+// waiting says how many of the requests in flight wait for a processor; ""
+// where none does.
+func waiting(s *sample) string {
+	if n := s.total("accordo_requests_waiting", nil); n > 0 {
+		return " (" + count(n) + " waiting)"
+	}
+	return ""
 }
