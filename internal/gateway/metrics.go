@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/request"
 )
@@ -30,6 +31,10 @@ type Metrics struct {
 	duration     *prometheus.HistogramVec
 	ttft         *prometheus.HistogramVec
 	tpot         *prometheus.HistogramVec
+
+	ofModel table[seriesKey, series]
+	served  table[alliance.PlanID, counter] // of requests
+	costs   table[costKey, counter]
 }
 
 // NewMetrics returns metrics in a registry of their own.
@@ -80,7 +85,11 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 func (m *Metrics) request(c *call) {
-	m.requests.WithLabelValues(strconv.Itoa(c.row.Status), string(c.key.plan.ID)).Inc()
+	if plan := c.key.plan.ID; c.row.Status == http.StatusOK {
+		m.served.get(plan).of(m.requests, "200", string(plan)).Inc()
+	} else {
+		m.requests.WithLabelValues(strconv.Itoa(c.row.Status), string(plan)).Inc()
+	}
 }
 
 func outcomeName(s record.Status) string {
@@ -95,25 +104,24 @@ func outcomeName(s record.Status) string {
 
 func (m *Metrics) attempt(a *attempt, e *request.Ending) {
 	pool, model := string(a.d.Pool.ID), string(a.c.Model.ID)
-	m.attempts.WithLabelValues(pool, outcomeName(e.Status)).Inc()
+	of := m.ofModel.get(seriesKey{pool, model})
+	of.attempts[min(e.Status, record.Suspense)].of(m.attempts, pool, outcomeName(e.Status)).Inc()
 	if e.Status != record.Served {
 		return
 	}
-	for _, t := range [...]struct {
-		kind string
-		n    int64
-	}{{"input", e.Usage.UncachedInput}, {"cache_read", e.Usage.CacheRead}, {"cache_write", e.Usage.CacheWrite}, {"output", e.Usage.Output}, {"reasoning", e.Usage.Reasoning}} {
-		if t.n > 0 {
-			m.tokens.WithLabelValues(pool, model, t.kind).Add(float64(t.n))
+	for i, n := range [...]int64{e.Usage.UncachedInput, e.Usage.CacheRead, e.Usage.CacheWrite, e.Usage.Output, e.Usage.Reasoning} {
+		if n > 0 {
+			of.tokens[i].ofThree(m.tokens, pool, model, tokenKinds[i]).Add(float64(n))
 		}
 	}
 	if cost := a.c.row.Cost; cost > 0 {
 		terms := a.st.a
-		m.cost.WithLabelValues(pool, string(terms.CurrencyOf(terms.Contract(a.d.Contract)))).Add(float64(cost))
+		currency := string(terms.CurrencyOf(terms.Contract(a.d.Contract)))
+		m.costs.get(costKey{pool, currency}).of(m.cost, pool, currency).Add(float64(cost))
 	}
-	m.duration.WithLabelValues(pool, model).Observe(e.Duration.Seconds())
-	m.ttft.WithLabelValues(pool, model).Observe(e.TTFT.Seconds())
+	of.duration.of(m.duration, pool, model).Observe(e.Duration.Seconds())
+	of.ttft.of(m.ttft, pool, model).Observe(e.TTFT.Seconds())
 	if out := e.Usage.AllOutput(); a.c.req.Stream && out > 1 {
-		m.tpot.WithLabelValues(pool, model).Observe((e.Duration - e.TTFT).Seconds() / float64(out-1))
+		of.tpot.of(m.tpot, pool, model).Observe((e.Duration - e.TTFT).Seconds() / float64(out-1))
 	}
 }
