@@ -28,13 +28,15 @@ func (t *timeout) Error() string { return t.reason + " after " + t.after.String(
 type watch struct {
 	context.Context // the request's
 	limits          timeouts
-	until           time.Time // of the whole
-	timer           *time.Timer
+	until           time.Time   // of the whole
 	leave           func() bool // stops following the request
 
 	mu    sync.Mutex
-	next  timeout // what the timer stands for
-	err   error   // once it has ended
+	timer *time.Timer
+	armed time.Time // when the timer fires, to look whether next is due
+	due   time.Time // of next: a later one leaves the timer as it is
+	next  timeout
+	err   error // once it has ended
 	cause error
 	done  chan struct{} // made when it is asked for
 	after []follower    // to run when it ends
@@ -49,47 +51,63 @@ type follower struct {
 }
 
 func newWatch(client context.Context, l timeouts, stream bool) *watch {
-	w := &watch{Context: client, limits: l, until: time.Now().Add(l.total)}
+	now := time.Now()
+	w := &watch{Context: client, limits: l, until: now.Add(l.total)}
 	first := l.first
 	if !stream {
 		first = l.total // a plain answer comes as a whole
 	}
-	w.timer = time.AfterFunc(w.pick(request.ReasonFirstToken, first), w.fire)
+	w.mu.Lock()
+	w.await(now, request.ReasonFirstToken, first)
+	w.armed = w.due
+	w.timer = time.AfterFunc(w.due.Sub(now), w.fire)
+	w.mu.Unlock()
 	w.leave = context.AfterFunc(client, func() { w.end(client.Err(), context.Cause(client)) })
 	return w
 }
 
-// pick chooses between the phase's limit and what is left of the total.
-func (w *watch) pick(reason string, d time.Duration) time.Duration {
-	if left := time.Until(w.until); left <= d {
-		w.next = timeout{request.ReasonTotal, w.limits.total}
-		return left
+// await chooses between the phase's limit and what is left of the total.
+func (w *watch) await(now time.Time, reason string, d time.Duration) {
+	w.next, w.due = timeout{reason, d}, now.Add(d)
+	if !w.due.Before(w.until) {
+		w.next, w.due = timeout{request.ReasonTotal, w.limits.total}, w.until
 	}
-	w.next = timeout{reason, d}
-	return d
 }
 
+// fire ends the watch if what is awaited is due, or goes on waiting for what
+// has been put off since.
 func (w *watch) fire() {
 	w.mu.Lock()
-	reached := w.next
+	now, reached := time.Now(), w.next
+	if due := !now.Before(w.due); due || w.err != nil {
+		w.mu.Unlock()
+		w.end(context.Canceled, &reached)
+		return
+	}
+	w.armed = w.due
+	w.timer.Reset(w.due.Sub(now))
 	w.mu.Unlock()
-	w.end(context.Canceled, &reached)
 }
 
 // rearm restarts the clock for the next token, or for what else is awaited
-// within d.
+// within d. It leaves the timer to fire too early: a stream that comes in
+// thousands of pieces sets it a few times.
 func (w *watch) rearm(d time.Duration) {
 	w.mu.Lock()
-	d = w.pick(request.ReasonBetweenTokens, d)
-	w.mu.Unlock()
-	w.timer.Reset(d)
+	defer w.mu.Unlock()
+	now := time.Now()
+	w.await(now, request.ReasonBetweenTokens, d)
+	if w.due.Before(w.armed) && w.err == nil {
+		w.armed = w.due
+		w.timer.Reset(w.due.Sub(now))
+	}
 }
 
 // stop ends the watch when its call is over.
 func (w *watch) stop() {
-	w.timer.Stop()
 	w.leave()
 	w.end(context.Canceled, context.Canceled)
+	w.timer.Stop() // fire sets it until the watch has ended
 }
 
 // end takes effect once.
