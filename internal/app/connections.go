@@ -40,6 +40,9 @@ type limitedListener struct {
 	plain bool // HTTP without TLS: the refusal can be read
 	open  atomic.Int64
 	words func([]byte) []byte // of countedConn
+	// refused is when a connection was refused last, in nanoseconds since 1970
+	// UTC; 0: none was.
+	refused atomic.Int64
 }
 
 // Accept returns the next connection for which there is room.
@@ -53,6 +56,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 			return &countedConn{Conn: conn, open: &l.open, words: l.words}, nil
 		}
 		l.open.Add(-1)
+		l.refused.Store(time.Now().UnixNano())
 		if l.plain {
 			_ = conn.SetWriteDeadline(time.Now().Add(busyTime))
 			_, _ = io.WriteString(conn, busyAnswer)

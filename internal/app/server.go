@@ -63,6 +63,9 @@ type server struct {
 
 	accessLock sync.Mutex // between reading the accesses and changing them
 
+	clients    atomic.Pointer[limitedListener] // of the API, once it is served
+	clockWatch clockWatch
+
 	verifying atomic.Bool // the books are being recomputed
 	verified  atomic.Pointer[admin.Verification]
 	found     sync.Map // number of an invoice's fact to what its import found
@@ -87,6 +90,7 @@ func newServer(ctx context.Context, o UpOptions) (s *server, err error) {
 			return nil, err
 		}
 	}
+	s.clockWatch.base = s.started.Round(0)
 	defer func(made *server) {
 		if err != nil {
 			made.close()

@@ -115,7 +115,8 @@ func loopback(address string) bool {
 
 // listenerPair are the sockets of the API and of the operator.
 type listenerPair struct {
-	api, admin net.Listener
+	api   *limitedListener
+	admin net.Listener
 }
 
 func listen(o UpOptions) (listenerPair, error) {
@@ -147,6 +148,7 @@ func (l listenerPair) Close() {
 
 // serve answers on both listeners until ctx ends or one fails, and drains.
 func (s *server) serve(ctx context.Context, l listenerPair) error {
+	s.clients.Store(l.api)
 	api := s.gateway.Server()
 	console := &http.Server{
 		Handler: s.operatorHandler(l), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,

@@ -70,6 +70,7 @@ func (s *server) Readiness() admin.Readiness {
 	if status.Lag > maxLag {
 		r.Problems = append(r.Problems, "The books are far behind the journal.")
 	}
+	r.Problems = append(r.Problems, s.machineProblems()...)
 	r.Problems = append(r.Problems, requestLogProblems(s.requestLog.State())...)
 	if s.standIns.noModel != "" {
 		r.Problems = append(r.Problems, "The local model does not run, a simulator answers for it: "+s.standIns.noModel)

@@ -191,8 +191,11 @@ func TestItself_OutOfFileDescriptors(t *testing.T) {
 	if refused < 100 {
 		t.Errorf("%d of %d connections were refused", refused, len(conns))
 	}
-	if r, status := d.readyz(); status != http.StatusOK {
+	if r, status := d.readyz(); status != http.StatusOK || !r.says("Clients' connections were refused with 503: ") || !r.says("LimitNOFILE") {
 		t.Errorf("%d %+v", status, r)
+	}
+	if p := d.overviewProblems(); !strings.Contains(p, "Clients' connections were refused") {
+		t.Errorf("the console says %q", p)
 	}
 	stop()
 	for _, c := range conns {
