@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -233,76 +232,6 @@ func TestFailure_AfterTheFirstByteEndsWithTheErrorEvent(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestFailure_CutAtEveryByte cuts a recorded stream at each of its bytes and
-// demands the exact answer and the exact outcome.
-func TestFailure_CutAtEveryByte(t *testing.T) {
-	h := start(t, setup{pools: []string{"a"}})
-	full := recordStream(t, h)
-	firstEvent := strings.Index(full, "\n\n") + 2
-	finish := strings.Index(full, `"finish_reason":"`)
-	finish += strings.Index(full[finish:], "\n\n") + 2
-	counted := strings.Index(full, `"prompt_tokens"`)
-	counted += strings.Index(full[counted:], "\n\n") + 2
-	for cut := range len(full) + 1 {
-		h.skew.Add(int64(10 * time.Minute)) // past every back-off of the router
-		h.script(upstreamsim.Rule{Action: upstreamsim.Action{Body: &full, CutAtByte: ptr(int64(cut))}})
-		resp, body := h.chat("sk-open", h.body(true))
-		var bad string
-		switch {
-		case cut < firstEvent:
-			if resp.StatusCode != 502 || !strings.HasPrefix(body, `{"error":{`) {
-				bad = "want 502"
-			}
-		case cut < finish:
-			if resp.StatusCode != 200 || !strings.Contains(body, `data: {"error":{"message":"The provider cut`) || strings.Contains(body, `"finish_reason":"`) || strings.Contains(body, "[DONE]") {
-				bad = "want the terminal error event"
-			}
-		default:
-			if resp.StatusCode != 200 || !strings.HasSuffix(body, "data: [DONE]\n\n") || strings.Count(body, "[DONE]") != 1 || strings.Contains(body, `"error"`) || !strings.Contains(body, `"finish_reason":"`) {
-				bad = "want the whole answer"
-			}
-		}
-		if bad != "" {
-			t.Fatalf("cut at %d of %d: %s, got %d %s", cut, len(full), bad, resp.StatusCode, body)
-		}
-	}
-	for cut, p := range h.attempts() {
-		want, reason := record.Suspense, "cut"
-		switch {
-		case cut == 0:
-			want, reason = record.Served, ""
-		case cut-1 >= counted:
-			want, reason = record.Served, ""
-		case cut-1 >= finish:
-			reason = "usage_missing"
-		case cut-1 == 0:
-			reason = "*" // whether the header had left is the network's choice
-		}
-		checkFault(t, p.out, want, reason)
-	}
-	h.noHolds()
-}
-
-// recordStream is the provider's own stream for the test's request, with
-// usage, as it came.
-func recordStream(t *testing.T, h *harness) string {
-	t.Helper()
-	if resp, body := h.chat("sk-open", h.body(true)); resp.StatusCode != 200 {
-		t.Fatal(body)
-	}
-	sent := h.sim.Requests()[0]
-	resp, err := http.Post(h.provider+"/pools/a/v1/chat/completions", "application/json", bytes.NewReader(sent.Body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	full, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(full)
 }
 
 func TestClientLeaving_CancelsTheCallAndIsSuspense(t *testing.T) {
