@@ -46,7 +46,7 @@ func (b *bench) over(ctx context.Context, t target) error {
 	}
 	j.conns, j.rate = overConns, int(overTimes*peak.rate())
 	r.forgetPeak()
-	load(ctx, &j, b.length/2, 50_000_000)
+	load(ctx, &j, b.length/4, 5_000_000) // opens the connections
 	much, err := measured(10_000_000)
 	if err != nil {
 		return err
