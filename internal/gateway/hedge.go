@@ -119,11 +119,16 @@ func (a *attempt) overtaken(v answered) {
 
 // second is an attempt at another pool whose marginal cost is within the
 // hedge's cap, ready to be sent, or nil.
-func (c *call) second(h *alliance.Hedge) *attempt {
+func (c *call) second(h *alliance.Hedge) (b *attempt) {
 	g := c.g
 	if c.Attempts >= g.limits.Attempts || !g.retries.take() {
 		return nil
 	}
+	defer func() {
+		if b == nil {
+			g.retries.giveBack()
+		}
+	}()
 	c.Considered = nil // the first decision is still read
 	now := g.now()
 	d, e := g.decide(now, c)
@@ -137,7 +142,7 @@ func (c *call) second(h *alliance.Hedge) *attempt {
 		}
 	}
 	c.Began(&d)
-	b := &attempt{c: c, st: c.st, d: &d, started: now, hedge: true}
+	b = &attempt{c: c, st: c.st, d: &d, started: now, hedge: true}
 	if _, ready := b.prepare(); !ready {
 		return nil
 	}

@@ -105,6 +105,25 @@ func TestHedge_NoSecondAttempt(t *testing.T) {
 	}
 }
 
+// A second attempt that finds no pool takes nothing from the retries of
+// others.
+func TestHedge_WithoutASecondPoolCostsNoRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, setup{pipes: true, change: hedging(1), limits: gateway.Limits{RetryBurst: 1, RetryPercent: 1}})
+		h.script(upstreamsim.Rule{Pool: "a", Action: upstreamsim.Action{StallFirstByte: 200 * time.Millisecond}})
+		for range 3 {
+			if resp, body := h.chat("sk-open", hello); resp.StatusCode != 200 {
+				t.Fatalf("%d %s", resp.StatusCode, body)
+			}
+		}
+		h.script(upstreamsim.Rule{Pool: "a", Action: upstreamsim.Action{Status: 500}})
+		if resp, body := h.chat("sk-open", hello); resp.StatusCode != 200 {
+			t.Errorf("the one retry is gone: %d %s", resp.StatusCode, body)
+		}
+		h.noHolds()
+	})
+}
+
 func TestHedge_WhenOneFailsTheOtherGoesOn(t *testing.T) {
 	for _, failing := range []string{"a", "b"} {
 		t.Run(failing, func(t *testing.T) {

@@ -111,10 +111,17 @@ func (l *Limits) ofRequest() request.Limits {
 type tokens struct{ level atomic.Int64 }
 
 func (t *tokens) earn(l request.Limits) {
-	if more := l.RetryShare(t.level.Load()); more > 0 {
-		t.level.Add(more)
+	for {
+		v := t.level.Load()
+		more := l.RetryShare(v)
+		if more == 0 || t.level.CompareAndSwap(v, v+more) {
+			return
+		}
 	}
 }
+
+// giveBack undoes a take whose retry was not sent.
+func (t *tokens) giveBack() { t.level.Add(request.RetryCost) }
 
 func (t *tokens) take() bool {
 	for {
