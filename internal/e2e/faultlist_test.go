@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -20,6 +21,7 @@ func allFaults(closedPort, secure string) []fault {
 	list = append(list, silences()...)
 	list = append(list, lies()...)
 	list = append(list, endless()...)
+	list = append(list, embeddings()...)
 	return append(list, badUsage()...)
 }
 
@@ -115,6 +117,7 @@ func lies() []fault {
 		return "HTTP/1.1 200 OK\r\nContent-Type: " + kind + "\r\nContent-Length: " + n + "\r\n\r\n" + body
 	}
 	events := goodDelta + goodEnd + goodUsage + done
+	sameLength := fmt.Sprintf("Content-Length: %d\r\n", len(goodPlain))
 	another := plainWire(strings.Replace(goodPlain, "four", "five", 1))
 	tooLong := `{"error":{"message":"Too long.","type":"invalid_request_error","param":"messages","code":"string_above_max_length"}}`
 	return []fault{
@@ -135,6 +138,27 @@ func lies() []fault {
 		{
 			name:  "two lengths that differ",
 			plain: side{thenClose("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" + strings.TrimPrefix(plainWire(goodPlain), "HTTP/1.1 200 OK\r\n")), "502 1 " + notValid("protocol"), record.Suspense, "protocol", estimate},
+		},
+		{
+			name:  "the same length twice",
+			plain: side{thenClose("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + sameLength + sameLength + "\r\n" + goodPlain), wholePlain(goodPlain), record.Served, "", billed},
+		},
+		{
+			name:  "chunks and a length",
+			plain: side{thenClose("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(goodPlain) + lastChunk), wholePlain(goodPlain), record.Served, "", billed},
+		},
+		{
+			name:   "chunks with extensions and trailers",
+			stream: side{says(strings.TrimSuffix(streamHead, "\r\n") + "Trailer: X-T\r\n\r\n" + strings.Replace(chunk(events), "\r\n", ";a=b\r\n", 1) + "0\r\nX-T: a\r\n\r\n"), wholeStream(goodDelta + goodEnd + done), record.Served, "", billed},
+		},
+		{
+			name:   "line ends without a carriage return",
+			plain:  side{says("HTTP/1.1 200 OK\nContent-Type: application/json\n" + strings.Replace(sameLength, "\r", "", 1) + "\n" + goodPlain), wholePlain(goodPlain), record.Served, "", billed},
+			stream: side{says(streamHead + chunk(strings.ReplaceAll(events, "\n", "\r\n")) + lastChunk), wholeStream(strings.ReplaceAll(goodDelta+goodEnd+done, "\n", "\r\n")), record.Served, "", billed},
+		},
+		{
+			name:  "another transfer encoding",
+			plain: side{thenClose("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n" + goodPlain), "502 1 " + notValid("protocol"), record.Suspense, "protocol", estimate},
 		},
 		{
 			name:  "a negative length",
@@ -219,6 +243,28 @@ func endless() []fault {
 				_, _ = io.Copy(io.Discard, c)
 			}, "502 1 " + notValid("answer_too_large"), record.Suspense, "answer_too_large", estimate},
 		},
+	}
+}
+
+// embeddings are bad days of a provider that is asked for them.
+func embeddings() []fault {
+	const usageOf = `,"usage":{"prompt_tokens":7,"total_tokens":7}}`
+	const good = `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,-0.5]}],"model":"any"` + usageOf
+	mayOwe := usage.Vector{UncachedInput: int64(len(fmt.Sprintf(embedBody, "f-00")))/4 + 1}
+	one := func(name string, does func(net.Conn), answer string, status record.Status, reason string, u usage.Vector) fault {
+		return fault{name: "an embedding: " + name, embedding: true, plain: side{does, answer, status, reason, u}}
+	}
+	wrong := strings.Replace(good, `"total_tokens":7`, `"total_tokens":8`, 1)
+	without := strings.Replace(good, usageOf, "}", 1)
+	return []fault{
+		one("well", says(plainWire(good)), wholePlain(good), record.Served, "", usage.Vector{UncachedInput: 7}),
+		one("cut", thenClose(plainWire(good)[:150]), wasCut, record.Suspense, "cut", mayOwe),
+		one("reset", thenReset(""), unreachable, record.Suspense, "reset", mayOwe),
+		one("500", says(wire("500 No", "application/json", "", "{}")), failed(500), record.Unserved, "status_500", usage.Vector{}),
+		one("a chat completion", says(plainWire(goodPlain)), "502 1 "+notValid("protocol"), record.Suspense, "protocol", mayOwe),
+		one("no JSON", says(plainWire("[0.5")), "502 1 "+notValid("protocol"), record.Suspense, "protocol", mayOwe),
+		one("usage that disagrees with its total", says(plainWire(wrong)), wholePlain(wrong), record.Suspense, "usage_contradicts", mayOwe),
+		one("usage that is missing", says(plainWire(without)), wholePlain(without), record.Suspense, "usage_missing", mayOwe),
 	}
 }
 

@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"bufio"
-	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -12,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,9 +18,12 @@ import (
 	"github.com/accordo-ai/accordo/internal/usage"
 )
 
-// faultBody is what each client of TestFaults sends: 105 bytes and the length
-// of the model's name, which is four letters.
+// faultBody is what each client of TestFaults sends; a quarter of its bytes,
+// and one, is the estimate of its tokens.
 const faultBody = `{"model":"%s","max_tokens":4,"stream":%v,"messages":[{"role":"user","content":"Say what two and two make."}]}`
+
+// embedBody is what the client sends that asks for an embedding.
+const embedBody = `{"model":"%s","input":"Say what two and two make."}`
 
 // The answers of a provider that does well.
 const (
@@ -66,6 +66,7 @@ type fault struct {
 	url           string // instead of the provider's address
 	early         bool   // does without reading the request's body
 	limits        string // of the endpoint
+	embedding     bool   // plain is asked for an embedding
 	plain, stream side
 }
 
@@ -162,7 +163,7 @@ func same(name string, does func(net.Conn), answer string, status record.Status,
 	return f
 }
 
-// whole are the answers of a good provider as the client must see them.
+// wholePlain is the answer of a good provider as the client must see it.
 func wholePlain(body string) string {
 	return "200  " + strings.Replace(body, `"model":"any"`, `"model":"%[1]s@1"`, 1)
 }
@@ -171,89 +172,10 @@ func wholeStream(events string) string {
 	return "200  " + strings.ReplaceAll(events, `"model":"any"`, `"model":"%[1]s@1"`)
 }
 
-// hostile is a provider on a socket of its own, whose behaviour the path
-// chooses.
-type hostile struct {
-	t      *testing.T
-	l      net.Listener
-	faults []fault
-	mu     sync.Mutex
-	conns  map[net.Conn]bool
-	wait   sync.WaitGroup
-}
-
-func startHostile(t *testing.T, faults []fault) *hostile {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &hostile{t: t, l: l, faults: faults, conns: map[net.Conn]bool{}}
-	h.wait.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			h.mu.Lock()
-			h.conns[c] = true
-			h.mu.Unlock()
-			h.wait.Go(func() { h.serve(c) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		h.mu.Lock()
-		for c := range h.conns {
-			_ = c.Close()
-		}
-		h.mu.Unlock()
-		h.wait.Wait()
-	})
-	return h
-}
-
-// serve answers requests until the connection ends.
-func (h *hostile) serve(c net.Conn) {
-	defer func() {
-		_ = c.Close()
-		h.mu.Lock()
-		delete(h.conns, c)
-		h.mu.Unlock()
-	}()
-	br := bufio.NewReader(c)
-	for {
-		r, err := http.ReadRequest(br)
-		if err != nil {
-			return
-		}
-		var n int
-		if _, err := fmt.Sscanf(r.URL.Path, "/%d/v1/chat/completions", &n); err != nil || n >= len(h.faults) {
-			h.t.Errorf("the provider is asked for %s", r.URL.Path)
-			return
-		}
-		f := &h.faults[n]
-		s := &f.plain
-		if !f.early {
-			body, err := io.ReadAll(r.Body)
-			if err != nil {
-				return
-			}
-			if bytes.Contains(body, []byte(`"stream":true`)) {
-				s = &f.stream
-			}
-		}
-		s.does(c)
-		if f.early {
-			return
-		}
-	}
-}
-
-// id is the model, and the pool, of the nth fault.
+// faultID is the model of the nth fault; its pool is p- and that.
 func faultID(n int) string { return fmt.Sprintf("f-%02d", n) }
 
-// terms are what the faults add to the alliance file: a model, a pool and a
+// faultTerms are what the faults add to the alliance file: a model, a pool and a
 // price for each, so that none is another's candidate and none's health
 // matters to another.
 func faultTerms(faults []fault, address string) string {
@@ -264,7 +186,11 @@ func faultTerms(faults []fault, address string) string {
 			url = fmt.Sprintf("http://%s/%d/v1", address, n)
 		}
 		fmt.Fprintf(&ids, ", %s", id)
-		fmt.Fprintf(&models, "  - {id: %s, name: %s, owner: lab, version: \"1\", weights: closed, kind: chat}\n", id, id)
+		kind := "chat"
+		if f.embedding {
+			kind = "embedding"
+		}
+		fmt.Fprintf(&models, "  - {id: %s, name: %s, owner: lab, version: \"1\", weights: closed, kind: %s}\n", id, id, kind)
 		fmt.Fprintf(&pools, "  - {id: p-%s, provider: south, region: us-west-2, residency: US, contract: south-payg, billed_by: token, max_in_flight: 64, claim: [paper], models: [{model: %s}], endpoint: {url: %q, dialect: openai%s}}\n", id, id, url, f.limits)
 		fmt.Fprintf(&prices, "  - {id: c-%s, pools: [p-%s], model: %s, from: 2026-01-01, list: {input: 3, cache_read: 0.30, cache_write: 3, output: 12, reasoning: 12}, claim: [paper]}\n", id, id, id)
 	}
@@ -333,11 +259,14 @@ func TestFaults(t *testing.T) {
 				want[id], models[id] = s, faultID(n)
 				t.Run(fmt.Sprintf("%s, stream %v", faults[n].name, stream), func(t *testing.T) {
 					t.Parallel()
-					body := fmt.Sprintf(faultBody, faultID(n), stream)
+					path, body := "/chat/completions", fmt.Sprintf(faultBody, faultID(n), stream)
+					if faults[n].embedding {
+						path, body = "/embeddings", fmt.Sprintf(embedBody, faultID(n))
+					}
 					if faults[n].early {
 						body = strings.Replace(body, "Say", "Say"+strings.Repeat("!", earlyBytes), 1)
 					}
-					got := d.faultAnswer(id, body)
+					got := d.faultAnswer(id, path, body)
 					if exact := strings.ReplaceAll(s.answer, "%[1]s", faultID(n)); got != exact {
 						t.Errorf("got\n%q\nwant\n%q", got, exact)
 					}
@@ -373,8 +302,8 @@ func indexOf(model string) (n int) {
 }
 
 // faultAnswer is what the client sees: status, Retry-After and body.
-func (d *deployment) faultAnswer(id, body string) string {
-	r, err := http.NewRequest("POST", d.api+"/chat/completions", strings.NewReader(body))
+func (d *deployment) faultAnswer(id, path, body string) string {
+	r, err := http.NewRequest("POST", d.api+path, strings.NewReader(body))
 	if err != nil {
 		return err.Error()
 	}
