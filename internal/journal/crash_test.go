@@ -68,8 +68,18 @@ func openOf(rs []record.Record) []uint64 {
 // starts, and demands that all is whole.
 func checkRestart(t *testing.T, what any, disk *memFS, want []record.Record, safe uint64) {
 	t.Helper()
+	for _, durability := range []string{Crash, Disk} {
+		o := options(disk.clone())
+		o.Durability = durability
+		checkRestartWith(t, []any{what, durability}, o, want, safe)
+	}
+}
+
+func checkRestartWith(t *testing.T, what any, o Options, want []record.Record, safe uint64) {
+	t.Helper()
+	disk := o.FS
 	before := mustAll(t, ReadFS(disk, dir, 1))
-	j, rec, err := Open(dir, options(disk))
+	j, rec, err := Open(dir, o)
 	if err != nil {
 		t.Fatalf("%v: %v", what, err)
 	}
@@ -100,7 +110,7 @@ func checkRestart(t *testing.T, what any, disk *memFS, want []record.Record, saf
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	reopened, rec, err := Open(dir, options(disk))
+	reopened, rec, err := Open(dir, o)
 	if err != nil || rec.Open != nil || rec.Repairs != nil {
 		t.Fatalf("%v: opened again: %+v, %v", what, rec, err)
 	}
@@ -136,7 +146,6 @@ func TestCrash_AtEveryByteKeepsWhatWasSafe(t *testing.T) {
 		}
 		for n := range total + 1 {
 			disk := after(ops, n)
-			disk.ops = nil
 			checkRestart(t, n, disk, want, safeBy(safe, n))
 		}
 	}
@@ -168,15 +177,23 @@ func TestPowerLoss_AfterEveryOperationKeepsWhatWasSynced(t *testing.T) {
 // TestCrash_DuringTheRestart kills the process at every step of the repair and
 // of what is written at restart.
 func TestCrash_DuringTheRestart(t *testing.T) {
-	ops, _, safe := recorded(t, Crash)
+	for _, durability := range []string{Crash, Disk} {
+		t.Run(durability, func(t *testing.T) { crashDuringTheRestart(t, durability) })
+	}
+}
+
+func crashDuringTheRestart(t *testing.T, durability string) {
+	ops, _, safe := recorded(t, durability)
 	total := 0
 	for _, o := range ops {
 		total += o.steps()
 	}
-	for n := total - 200; n < total; n += 13 {
+	for n := total - 200; n < total; n += 29 {
 		first := after(ops, n)
 		second := first.clone()
-		j, rec := mustOpen(t, options(second))
+		o := options(second)
+		o.Durability = durability
+		j, rec := mustOpen(t, o)
 		kept := mustAll(t, j.Read(1))
 		if _, err := j.Abandon(t.Context(), rec.Open); err != nil {
 			t.Fatal(err)
@@ -446,6 +463,7 @@ func TestProperty_WhatWasSafeIsReadBack(t *testing.T) {
 		m := newMemFS()
 		o := options(m)
 		o.SegmentBytes = rapid.Int64Range(256, 2000).Draw(rt, "segment")
+		o.Durability = rapid.SampledFrom([]string{Crash, Disk}).Draw(rt, "durability")
 		j, _ := mustOpen(t, o)
 		var told []record.Record // sequence and body
 		var open []uint64
@@ -556,6 +574,11 @@ func FuzzSegment(f *testing.F) {
 	f.Add(seed[:len(seed)-5])
 	f.Add(append(slices.Clone(seed), 0, 0, 0, 0, 0, 0, 0, 0, 0))
 	f.Add([]byte{})
+	fill := fillerOf(headerSumIn(seed))
+	f.Add(append(slices.Clone(seed), fill.of(int64(len(seed)), 2*sectorBytes)...))
+	hole := append(slices.Clone(seed), make([]byte, 2*sectorBytes)...)
+	copy(hole[sectorBytes/2:], fill.of(sectorBytes/2, sectorBytes/2))
+	f.Add(hole)
 	cut := bytes.Index(seed, []byte("attempt"))
 	f.Add(append(slices.Clone(seed[:cut]), seed[cut+1:]...))
 	base := *m.files[first]

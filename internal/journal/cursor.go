@@ -166,6 +166,15 @@ func (c *cursor) settle(err error) ([]byte, error) {
 	case errors.Is(err, io.EOF):
 		return nil, io.EOF
 	}
+	ends, uerr := c.scan.unwritten(&c.head.filler, c.next)
+	c.scan.forget()
+	switch {
+	case uerr != nil:
+		return nil, uerr
+	case ends:
+		c.torn = err
+		return nil, io.EOF
+	}
 	more, ferr := followed(c.scan.f, c.scan.pos, c.next)
 	if ferr != nil {
 		return nil, ferr

@@ -170,6 +170,11 @@ func (j *Journal) flush(g *group) {
 		close(g.done)
 	}
 	j.announce()
+	if j.low(end) {
+		j.mu.Unlock()
+		j.extend(end)
+		j.mu.Lock()
+	}
 	if g.members == 1 && cap(g.buf) <= keepBytes {
 		*g = group{buf: g.buf[:0], intents: g.intents[:0], outcomes: g.outcomes[:0]}
 		j.spare = g
@@ -189,14 +194,16 @@ func (j *Journal) write(b []byte, end int64, sum uint32) (int64, uint32, error) 
 		if err := j.file.Truncate(end); err != nil {
 			return end, sum, fmt.Errorf("take back an unfinished write: %w", err)
 		}
-		j.dirty = false
+		j.dirty, j.ahead = false, end
 	}
 	n, err := j.file.WriteAt(b, end)
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
 	}
 	if err != nil {
-		j.dirty = j.file.Truncate(end) != nil
+		if j.dirty = j.file.Truncate(end) != nil; !j.dirty {
+			j.ahead = end
+		}
 		return end, sum, err
 	}
 	return end + int64(len(b)), update(sum, b), nil
@@ -288,6 +295,7 @@ func (j *Journal) begin(first, oldest uint64, away func(func() error) error) err
 		j.changed.Wait()
 	}
 	j.file, j.first, j.end, j.sum, j.dirty = f, first, int64(len(h)), update(0, h), false
+	j.filler, j.ahead, j.extendAt = fillerOf(headerSumIn(h)), j.end, 0
 	return nil
 }
 

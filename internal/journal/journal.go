@@ -67,7 +67,7 @@ type Options struct {
 //
 // Lock order: there is one lock, mu. The flag flushing is a token that whoever
 // set it keeps over a write without mu; it owns file, first, end, sum, dirty
-// and leftover, which change under mu as well. The flag syncing is the token
+// and leftover, which change under mu as well, and ahead and extendAt. The flag syncing is the token
 // of whoever syncs file; the file is closed only without it.
 type Journal struct {
 	fs                FS
@@ -104,6 +104,9 @@ type Journal struct {
 	sum      uint32 // CRC-32C of the segment up to end
 	dirty    bool   // bytes of a failed write may stand behind end
 	leftover bool   // a failed rotation left its file
+	filler   filler // of the segment
+	ahead    int64  // up to which the segment is written ahead; end or more
+	extendAt int64  // no writing ahead before end is there, after the disk refused
 
 	refusalTokens  int
 	refusalSecond  int64
@@ -330,6 +333,12 @@ func (j *Journal) Close() error {
 	}
 	j.announce()
 	err := j.sync(j.written)
+	if err == nil && j.ahead > j.end {
+		// Without a sync: what is still there after a loss of power says nothing.
+		if err = j.file.Truncate(j.end); err != nil {
+			err = fmt.Errorf("close the journal: %w", err)
+		}
+	}
 	if cerr := j.file.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("close the journal: %w", cerr)
 	}

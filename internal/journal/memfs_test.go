@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -277,3 +278,45 @@ func (f *memFile) Sync() error {
 }
 
 func (f *memFile) Close() error { return nil }
+
+// afterPowerLossInAnyOrder is a disk that a loss of power may leave after ops:
+// of each sector what it held when it was synced or at any time since, drawn
+// with random. What made a file longer is there up to some time, or not.
+func afterPowerLossInAnyOrder(ops []op, random *rand.Rand) *memFS {
+	now, versions, entries := newMemFS(), map[string][][]byte{}, map[string]bool{}
+	for _, o := range ops {
+		now.apply(o)
+		switch o.kind {
+		case "sync":
+			versions[o.name] = [][]byte{slices.Clone(*now.files[o.name])}
+		case "syncdir":
+			clear(entries)
+			for name := range now.files {
+				entries[name] = true
+			}
+		case "create":
+			versions[o.name] = [][]byte{nil}
+		case "write", "truncate":
+			versions[o.name] = append(versions[o.name], slices.Clone(*now.files[o.name]))
+		}
+	}
+	disk := newMemFS()
+	for name, vs := range versions {
+		if !entries[name] {
+			continue
+		}
+		b := slices.Clone(vs[0])
+		for from := 0; from < len(b); from += sectorBytes {
+			if v := vs[random.IntN(len(vs))]; len(v) > from {
+				copy(b[from:min(from+sectorBytes, len(b))], v[from:])
+			}
+		}
+		if v := vs[random.IntN(len(vs))]; len(v) > len(b) {
+			b = append(b, v[len(b):]...)
+		} else if len(v) < len(b) {
+			b = b[:len(v)]
+		}
+		disk.files[name] = &b
+	}
+	return disk
+}

@@ -77,6 +77,7 @@ func (j *Journal) recover() (Recovery, error) {
 		return rec, err
 	}
 	j.file, j.first, j.end, j.sum = f, c.head.first, c.scan.pos, c.scan.sum
+	j.filler, j.ahead = c.head.filler, j.end
 	j.next, j.at, j.written, j.writtenAt, j.synced = c.next, c.at, c.next-1, c.at, c.next-1
 	j.remember(position{sequence: j.next, first: j.first, offset: j.end})
 	for seq := range open {
@@ -152,26 +153,37 @@ func (j *Journal) replay(from uint64) (*cursor, map[uint64]OpenIntent, error) {
 	}
 }
 
-// cut removes the unfinished write at which c stopped, if there is one.
+// cut removes what stands behind the place where c stopped: the unfinished
+// write, if there is one, and what was written ahead, which is no repair. The
+// records before it are on the disk from then on: a process that was killed
+// need not have synced them.
 func cut(f File, c *cursor, rec *Recovery) error {
 	size, err := f.Size()
 	if err != nil {
 		return fmt.Errorf("repair the journal: %w", err)
 	}
-	if size <= c.scan.pos {
-		return nil
-	}
-	if err := f.Truncate(c.scan.pos); err != nil {
-		return fmt.Errorf("cut an unfinished write off the journal: %w", err)
+	var torn int64
+	if size > c.scan.pos {
+		end, err := content(f, &c.head.filler, c.scan.pos, size)
+		if err != nil {
+			return err
+		}
+		torn = end - c.scan.pos
+		if err := f.Truncate(c.scan.pos); err != nil {
+			return fmt.Errorf("cut an unfinished write off the journal: %w", err)
+		}
 	}
 	if err := f.Sync(); err != nil {
-		return fmt.Errorf("cut an unfinished write off the journal: %w", err)
+		return fmt.Errorf("sync the journal that was found: %w", err)
+	}
+	if torn == 0 {
+		return nil
 	}
 	reason := "an unfinished write"
 	if c.torn != nil {
 		reason = c.torn.Error()
 	}
-	rec.Repairs = append(rec.Repairs, Repair{File: segmentPath(c.dir, c.head.first), Offset: c.scan.pos, Bytes: size - c.scan.pos, Reason: reason})
+	rec.Repairs = append(rec.Repairs, Repair{File: segmentPath(c.dir, c.head.first), Offset: c.scan.pos, Bytes: torn, Reason: reason})
 	return nil
 }
 

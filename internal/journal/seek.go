@@ -23,7 +23,11 @@ func (c *cursor) seek(from uint64) error {
 		return fmt.Errorf("read the journal: %w", err)
 	}
 	start, first := c.scan.pos, c.next
-	low, high := start, size
+	low := start
+	high, err := guessContent(c.scan.f, &c.head.filler, start, size)
+	if err != nil {
+		return err
+	}
 	for after := first; high-low > seekMargin; {
 		mid := low + (high-low)/2
 		seq, at, err := frameBehind(c.scan.f, mid, high, after)

@@ -36,6 +36,7 @@ type header struct {
 	oldest   uint64 // no intent below this number was open
 	previous uint32 // CRC-32C of the whole segment before, 0 for the first
 	node     string
+	filler   filler // what the segment is written ahead with
 }
 
 // appendHeader appends h. The checksum stands before what it covers: at the end
@@ -94,7 +95,7 @@ func parseHeader(b []byte) (header, int, error) {
 	}
 	return header{
 		previous: le.Uint32(b[20:]), first: le.Uint64(b[24:]), at: int64(le.Uint64(b[32:])),
-		oldest: le.Uint64(b[40:]), node: string(b[headerFixed:n]),
+		oldest: le.Uint64(b[40:]), node: string(b[headerFixed:n]), filler: fillerOf(headerSumIn(b)),
 	}, int(n), nil
 }
 
