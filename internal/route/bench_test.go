@@ -107,7 +107,7 @@ func (r *Router) greedy(s *set, out float64) int {
 	for i := range s.candidates {
 		c := &s.candidates[i]
 		p := &r.pools[c.pool]
-		if x := c.priceOut * out * p.margin; x < least && (!c.bounded || c.takes(0, out) <= p.left) {
+		if x := c.priceOut * out * p.margin; x < least && (c.kind != committed || c.takes(0, out) <= p.left) {
 			best, least = i+1, x
 		}
 	}

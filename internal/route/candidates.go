@@ -37,7 +37,8 @@ type set struct {
 // candidate is a pool that may serve the key's requests.
 type candidate struct {
 	pool              int32
-	bounded           bool    // takes of the pool's capacity
+	kind              kind    // committed where it takes of the pool's capacity, else overflow
+	special           bool    // clauses or an hour's commitment have a say in its cost
 	useIn, useOut     float64 // micro-units of capacity per token
 	priceIn, priceOut float64 // nano-units of the currency per token, before lambda
 	draws             cover   // of the hour's commitment, where the contract has one
@@ -176,7 +177,10 @@ func (r *Router) judge(now, known time.Time, k key, i int32) (candidate, *Inelig
 	}
 	c.clauses = c.clausesOf(p.contract, perUnit)
 	c.useIn, c.useOut = p.use(c.model)
-	c.bounded = p.limited() && c.useIn+c.useOut > 0
+	if !p.limited() || c.useIn+c.useOut <= 0 {
+		c.kind, c.useIn, c.useOut = overflow, 0, 0
+	}
+	c.special = c.clauses != nil || p.hour != nil
 	return c, nil
 }
 
@@ -226,7 +230,7 @@ func (p *pool) use(m *alliance.PoolModel) (in, out float64) {
 
 // takes is the capacity that a request of the given tokens takes, rounded up.
 func (c *candidate) takes(in, out float64) int64 {
-	if !c.bounded {
+	if c.kind != committed {
 		return 0
 	}
 	x := c.useIn*in + c.useOut*out

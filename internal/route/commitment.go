@@ -144,18 +144,18 @@ func (c *candidate) marginal(p *pool, in, out float64) float64 {
 	return (c.priceIn*in + c.priceOut*out) * p.margin
 }
 
-// special is the marginal cost where clauses or an hour's commitment have a
-// say in it, and whether the request goes beyond what is left of a reservation
-// that it would use.
-func (c *candidate) special(at int64, p *pool, in, out, use float64) (price float64, beyond bool) {
+// marginalAt is the marginal cost where clauses or an hour's commitment have a
+// say in it, and the use and kind of the candidate: none of what is left of a
+// reservation where the request goes beyond it.
+func (c *candidate) marginalAt(at int64, p *pool, in, out, use float64) (float64, float64, kind) {
 	if c.spills(at, p, use, out) {
-		return c.clauses.cost(in, out), true
+		return c.clauses.cost(in, out), 0, overflow
 	}
-	price = c.marginal(p, in, out)
+	price := c.marginal(p, in, out)
 	if p.hour != nil {
 		price = p.hour.beyond(at, c.draws.in*in+c.draws.out*out, price)
 	}
-	return price, false
+	return price, use, c.kind
 }
 
 // cost is the price beyond the commitment.
@@ -164,7 +164,7 @@ func (x *clauses) cost(in, out float64) float64 { return x.overIn*in + x.overOut
 // spills reports whether a request goes beyond what is left of a reservation's
 // minute, at the price of its overage.
 func (c *candidate) spills(at int64, p *pool, use, out float64) bool {
-	return c.clauses != nil && c.clauses.over && p.fixed && c.bounded && (!p.fits(use) || !p.admits(at, use, out))
+	return c.clauses != nil && c.clauses.over && p.fixed && c.kind == committed && (!p.fits(use) || !p.admits(at, use, out))
 }
 
 // stopped reports whether nothing may be sent any more.

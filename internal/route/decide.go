@@ -2,6 +2,7 @@ package route
 
 import (
 	"math"
+	"math/bits"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -62,25 +63,36 @@ func (r *Router) Decide(now time.Time, q *Request, rnd uint64) Decision {
 	return d
 }
 
-// choice is the best candidate so far.
+// kind says against which candidates one is compared.
+type kind uint8
+
+const (
+	committed kind = iota // takes of a capacity that is lost when unused
+	overflow
+	resort  // an outlier, taken where there is nothing else
+	refused // cannot serve this request
+	kinds
+)
+
+// choice is the best candidate of a kind so far.
 type choice struct {
 	index int
 	rank  float64 // what is compared: cost and tie-break
 	cost  float64
-	ties  uint32
+	ties  uint64
 }
 
-// offer takes the candidate when it ranks first; of equals each is as likely.
+// offer takes a candidate that ranks no worse than the best; of equals each
+// is as likely. It returns the next random number.
 func (b *choice) offer(i int, rank, cost float64, rnd uint64) uint64 {
-	switch {
-	case rank < b.rank:
+	if rank < b.rank {
 		*b = choice{i, rank, cost, 1}
-	case rank == b.rank:
-		b.ties++
-		rnd = rnd*6364136223846793005 + 1442695040888963407
-		if uint32(rnd>>33)%b.ties == 0 {
-			b.index, b.cost = i, cost
-		}
+		return rnd
+	}
+	b.ties++
+	rnd = rnd*6364136223846793005 + 1442695040888963407
+	if share, _ := bits.Mul64(rnd, b.ties); share == 0 {
+		b.index, b.cost = i, cost
 	}
 	return rnd
 }
@@ -88,98 +100,71 @@ func (b *choice) offer(i int, rank, cost float64, rnd uint64) uint64 {
 // scan fills considered and returns the index of the candidate to take, or
 // -1. It changes nothing else.
 func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64, rnd uint64, considered []record.Considered) int {
-	committed := choice{index: -1, rank: math.Inf(1), cost: math.Inf(1)}
-	overflow, resort := committed, committed
-	candidates, pools, perSecond := s.candidates, r.pools, s.latency
+	none := choice{index: -1, rank: math.Inf(1), cost: math.Inf(1)}
+	best := [kinds]choice{none, none, none, {rank: math.Inf(-1)}} // nothing ranks before that of those refused
+	candidates, pools, perSecond, again := s.candidates, r.pools, s.latency, len(tried) > 0
 	considered = considered[:len(candidates)]
 	for i := range candidates {
 		c := &candidates[i]
 		p := &pools[c.pool]
-		x := &considered[i]
-		use, tie, scarcity, latency := 0.0, 0.0, 0.0, 0.0
-		if c.bounded {
-			use = c.useIn*in + c.useOut*out
-		}
-		price, beyond := (c.priceIn*in+c.priceOut*out)*p.margin, false
-		if c.clauses != nil || p.hour != nil {
-			price, beyond = c.special(at, p, in, out, use)
-		}
-		limited := c.bounded && !beyond
-		if limited {
-			scarcity = use * p.mu
-			tie = use * efficiency * p.scale
-		}
-		if perSecond > 0 {
-			latency = perSecond * p.ttft
-		}
-		cost := price + scarcity + latency
-		x.Pool, x.LambdaPPM = c.id, p.lambda
-		x.Price, x.Scarcity, x.Latency = nano(price), nano(scarcity), nano(latency)
-		x.Cost = x.Price + x.Scarcity + x.Latency
-		x.Verdict = record.Dearer
-		if p.health.closed > at || limited && use > float64(p.left) { // seldom: verdict is not inlined
-			if x.Verdict = p.verdict(at, limited, use); x.Verdict != record.Dearer && x.Verdict != shunned {
-				continue
+		kind, verdict := c.kind, record.Dearer
+		use := c.useIn*in + c.useOut*out
+		price := (c.priceIn*in + c.priceOut*out) * p.margin
+		if c.special || again || p.health.closed > at || use > float64(p.left) || p.inFlight >= p.roomy || p.buckets != nil { // seldom
+			if c.special {
+				price, use, kind = c.marginalAt(at, p, in, out, use)
 			}
+			kind, verdict = c.verdict(at, s.share, p, kind, use, out, tried)
 		}
-		if c.clauses != nil && c.stopped(p) {
-			x.Verdict = record.UsedUp
-			continue
-		}
-		if p.inFlight >= p.roomy && p.crowded(at, s.share) {
-			x.Verdict = record.Full
-			continue
-		}
-		if limited && p.buckets != nil && !p.admits(at, use, out) {
-			x.Verdict = record.Full
-			continue
-		}
-		if len(tried) > 0 && wasTried(tried, c.id) {
-			x.Verdict = record.Tried
-			continue
-		}
-		switch {
-		case x.Verdict == shunned:
-			x.Verdict = record.Unhealthy
-			rnd = resort.offer(i, cost, cost, rnd)
-		case limited:
-			rnd = committed.offer(i, cost+tie, cost, rnd)
-		default:
-			rnd = overflow.offer(i, cost, cost, rnd)
+		scarcity, latency := use*p.mu, perSecond*p.ttft
+		cost := price + scarcity + latency
+		x := &considered[i]
+		x.Pool, x.Verdict, x.LambdaPPM = c.id, verdict, p.lambda
+		quote(x, cost, price, scarcity, latency)
+		rank := cost + use*efficiency*p.scale
+		if b := &best[kind&3]; rank <= b.rank {
+			rnd = b.offer(i, rank, cost, rnd)
 		}
 	}
-	switch {
-	case committed.index >= 0 && (overflow.index < 0 || committed.cost <= overflow.cost):
-		return committed.index
-	case overflow.index >= 0:
-		return overflow.index
+	switch c, o := &best[committed], &best[overflow]; {
+	case c.index >= 0 && (o.index < 0 || c.cost <= o.cost):
+		return c.index
+	case o.index >= 0:
+		return o.index
 	}
-	return resort.index
+	return best[resort].index
 }
 
-// shunned is the verdict on an outlier while it is being judged: it is taken
-// where there is nothing else.
-const shunned record.Verdict = 0
-
-// verdict says whether the pool has health and room for a use of its
-// capacity; Dearer stands for yes.
-func (p *pool) verdict(at int64, bounded bool, use float64) record.Verdict {
+// verdict says of which kind a candidate is now, and what to tell of it.
+func (c *candidate) verdict(at, share int64, p *pool, k kind, use, out float64, tried []alliance.PoolID) (kind, record.Verdict) {
+	h, limited := &p.health, k == committed
+	closed := h.closed > at
 	switch {
-	case p.health.closed > at:
-		if p.health.until > at || p.health.probing && p.health.probeUntil > at {
-			return record.Unhealthy
-		}
-		if p.health.fullUntil > at {
-			return record.Full
-		}
-		if !bounded || p.fits(use) {
-			return shunned
-		}
-		return record.Full
-	case bounded && !p.fits(use):
-		return record.Full
+	case closed && (h.until > at || h.probing && h.probeUntil > at):
+		return refused, record.Unhealthy
+	case closed && h.fullUntil > at, limited && !p.fits(use):
+		return refused, record.Full
+	case c.stopped(p):
+		return refused, record.UsedUp
+	case p.inFlight >= p.roomy && p.crowded(at, share), limited && !p.admits(at, use, out):
+		return refused, record.Full
+	case wasTried(tried, c.id):
+		return refused, record.Tried
+	case closed:
+		return resort, record.Unhealthy
 	}
-	return record.Dearer
+	return k, record.Dearer
+}
+
+// quote fills in a cost and its parts. What is too large for a record is cut
+// off; parts are never negative, so that the whole says whether any is.
+func quote(x *record.Considered, cost, price, scarcity, latency float64) {
+	if cost < mostNano {
+		x.Price, x.Scarcity, x.Latency = int64(price), int64(scarcity), int64(latency)
+	} else {
+		x.Price, x.Scarcity, x.Latency = nano(price), nano(scarcity), nano(latency)
+	}
+	x.Cost = x.Price + x.Scarcity + x.Latency
 }
 
 // crowded reports whether as many requests are under way as the terms, the
@@ -199,9 +184,12 @@ func (p *pool) fits(use float64) bool {
 	return use <= float64(p.left) || p.left == p.capacity && use > float64(p.capacity) && p.capacity > 0
 }
 
+// mostNano is the largest amount of a record.
+const mostNano = math.MaxInt64 / 4
+
 func nano(x float64) int64 {
-	if x >= math.MaxInt64/4 {
-		return math.MaxInt64 / 4
+	if x >= mostNano {
+		return mostNano
 	}
 	return int64(x)
 }

@@ -55,7 +55,7 @@ func (r *Router) arrive(s *set, in, out float64) {
 		s.byBucket[b] = i
 		over := r.worth(s, in, out)
 		for j := range s.candidates {
-			if c := &s.candidates[j]; c.bounded {
+			if c := &s.candidates[j]; c.kind == committed {
 				if use := c.useIn*in + c.useOut*out; use > 0 {
 					p := &r.pools[c.pool]
 					p.scale = max(p.scale, over/use)
@@ -78,7 +78,7 @@ func (r *Router) worth(s *set, in, out float64) float64 {
 		c := &s.candidates[i]
 		p := &r.pools[c.pool]
 		price := c.priceIn*in + c.priceOut*out
-		if c.bounded {
+		if c.kind == committed {
 			most = max(most, 2*price)
 			if c.clauses != nil && c.clauses.over && p.fixed {
 				least = min(least, c.clauses.cost(in, out)+s.latency*p.ttft)

@@ -111,7 +111,7 @@ func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
 		v.commitment, v.clauses, v.held = m, c.clauses, c.clauses.burns(in, out)
 		m.hold(v.held)
 	}
-	if v.spilled = c.spills(at, p, c.useIn*in+c.useOut*out, out); c.bounded && !v.spilled {
+	if v.spilled = c.spills(at, p, c.useIn*in+c.useOut*out, out); c.kind == committed && !v.spilled {
 		v.use = c.takes(in, out)
 		v.useIn, v.useOut, v.useCached, v.useWrite = c.useIn, c.useOut, c.useIn, c.useIn
 		if p.tokens && c.model.CachedWeightPPM+c.model.InputWeightPPM > 0 {

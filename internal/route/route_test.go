@@ -226,7 +226,7 @@ func TestUse_AgreesWithTheLedger(t *testing.T) {
 	r := New(a, noon)
 	pm := &a.Pools[0].Models[0]
 	in, out := r.pools[0].use(pm)
-	c := candidate{bounded: true, useIn: in, useOut: out}
+	c := candidate{kind: committed, useIn: in, useOut: out}
 	for _, u := range []usage.Vector{{UncachedInput: 1}, {Output: 1}, {UncachedInput: 12345, Output: 678}} {
 		if d := c.takes(float64(u.Input()), float64(u.AllOutput())) - contract.Use(alliance.TakeOrPay, pm, u); d < 0 || d > 1 {
 			t.Errorf("use of %+v differs by %d micro-units", u, d)

@@ -132,7 +132,7 @@ func (v *solver) addClass(r *Router, at int64, s *set, c *class, scales []float6
 		o := &s.candidates[j]
 		p := &r.pools[o.pool]
 		use := o.useIn*c.meanIn + o.useOut*c.meanOut
-		if !o.bounded || use <= 0 {
+		if o.kind != committed || use <= 0 {
 			continue
 		}
 		scales[o.pool] = max(scales[o.pool], d.overflow/use)
