@@ -106,7 +106,7 @@ func (r *Router) greedy(s *set, out float64) int {
 	best, least := 0, math.Inf(1)
 	for i := range s.candidates {
 		c := &s.candidates[i]
-		p := &r.pools[c.pool]
+		p := c.pool
 		if x := c.priceOut * out * p.margin; x < least && (c.kind != committed || c.takes(0, out) <= p.left) {
 			best, least = i+1, x
 		}

@@ -36,7 +36,7 @@ type set struct {
 
 // candidate is a pool that may serve the key's requests.
 type candidate struct {
-	pool              int32
+	pool              *pool
 	kind              kind    // committed where it takes of the pool's capacity, else overflow
 	special           bool    // clauses or an hour's commitment have a say in its cost
 	useIn, useOut     float64 // micro-units of capacity per token
@@ -127,7 +127,7 @@ func (r *Router) judge(now, known time.Time, k key, i int32) (candidate, *Inelig
 	no := func(cause, why string, args ...any) (candidate, *Ineligible) {
 		return candidate{}, &Ineligible{Pool: t, Cause: cause, Why: fmt.Sprintf(why, args...)}
 	}
-	c := candidate{pool: i, id: string(t.ID), model: serves(t, k.model)}
+	c := candidate{pool: p, id: string(t.ID), model: serves(t, k.model)}
 	if c.model == nil {
 		return no(NotServed, "pool %s does not serve %s", t.ID, k.model)
 	}

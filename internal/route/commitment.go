@@ -147,11 +147,13 @@ func (c *candidate) marginal(p *pool, in, out float64) float64 {
 // marginalAt is the marginal cost where clauses or an hour's commitment have a
 // say in it, and the use and kind of the candidate: none of what is left of a
 // reservation where the request goes beyond it.
-func (c *candidate) marginalAt(at int64, p *pool, in, out, use float64) (float64, float64, kind) {
+func (c *candidate) marginalAt(at int64, in, out float64) (price, use float64, k kind) {
+	p := c.pool
+	use = c.useIn*in + c.useOut*out
 	if c.spills(at, p, use, out) {
 		return c.clauses.cost(in, out), 0, overflow
 	}
-	price := c.marginal(p, in, out)
+	price = c.marginal(p, in, out)
 	if p.hour != nil {
 		price = p.hour.beyond(at, c.draws.in*in+c.draws.out*out, price)
 	}

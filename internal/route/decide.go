@@ -54,7 +54,7 @@ func (r *Router) Decide(now time.Time, q *Request, rnd uint64) Decision {
 	}
 	d.Considered[best].Verdict = record.Chosen
 	c := &s.candidates[best]
-	p := &r.pools[c.pool]
+	p := c.pool
 	d.Pool, d.PoolModel, d.Contract, d.Right = p.terms, c.model, p.terms.Contract, c.right.ID
 	if c.price != nil {
 		d.CostPrice = c.price.ID
@@ -97,34 +97,36 @@ func (b *choice) offer(i int, rank, cost float64, rnd uint64) uint64 {
 	return rnd
 }
 
+// unseen is the verdict on a candidate that scan leaves to closer.
+const unseen record.Verdict = 0
+
 // scan fills considered and returns the index of the candidate to take, or
-// -1. It changes nothing else.
+// -1. It changes nothing else. The candidates with room and health whose price
+// is what it says are nearly all of them and need few steps; the others are
+// left to closer, so that this loop calls nothing and keeps to registers.
 func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64, rnd uint64, considered []record.Considered) int {
 	none := choice{index: -1, rank: math.Inf(1), cost: math.Inf(1)}
 	best := [kinds]choice{none, none, none, {rank: math.Inf(-1)}} // nothing ranks before that of those refused
-	candidates, pools, perSecond, again := s.candidates, r.pools, s.latency, len(tried) > 0
+	candidates, perSecond, again, left := s.candidates, s.latency, len(tried) > 0, false
 	considered = considered[:len(candidates)]
 	for i := range candidates {
-		c := &candidates[i]
-		p := &pools[c.pool]
-		kind, verdict := c.kind, record.Dearer
-		use := c.useIn*in + c.useOut*out
-		price := (c.priceIn*in + c.priceOut*out) * p.margin
-		if c.special || again || p.health.closed > at || use > float64(p.left) || p.inFlight >= p.roomy || p.buckets != nil { // seldom
-			if c.special {
-				price, use, kind = c.marginalAt(at, p, in, out, use)
-			}
-			kind, verdict = c.verdict(at, s.share, p, kind, use, out, tried)
-		}
-		scarcity, latency := use*p.mu, perSecond*p.ttft
+		c, x := &candidates[i], &considered[i]
+		p, use := c.pool, c.useIn*in+c.useOut*out
+		price, scarcity, latency := (c.priceIn*in+c.priceOut*out)*p.margin, use*p.mu, perSecond*p.ttft
 		cost := price + scarcity + latency
-		x := &considered[i]
-		x.Pool, x.Verdict, x.LambdaPPM = c.id, verdict, p.lambda
-		quote(x, cost, price, scarcity, latency)
+		x.Pool, x.LambdaPPM = c.id, p.lambda
+		if again || c.special || p.health.closed > at || use > float64(p.left) || p.inFlight >= p.roomy || p.buckets != nil || cost >= mostNano {
+			x.Verdict, left = unseen, true
+			continue
+		}
+		note(x, record.Dearer, int64(price), int64(scarcity), int64(latency))
 		rank := cost + use*efficiency*p.scale
-		if b := &best[kind&3]; rank <= b.rank {
+		if b := &best[c.kind&3]; rank <= b.rank {
 			rnd = b.offer(i, rank, cost, rnd)
 		}
+	}
+	if left {
+		s.closer(at, tried, in, out, rnd, considered, &best)
 	}
 	switch c, o := &best[committed], &best[overflow]; {
 	case c.index >= 0 && (o.index < 0 || c.cost <= o.cost):
@@ -135,9 +137,34 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 	return best[resort].index
 }
 
+// closer judges the candidates that scan has left.
+func (s *set) closer(at int64, tried []alliance.PoolID, in, out float64, rnd uint64, considered []record.Considered, best *[kinds]choice) {
+	for i := range considered {
+		x := &considered[i]
+		if x.Verdict != unseen {
+			continue
+		}
+		c := &s.candidates[i]
+		p := c.pool
+		price, use, k := c.marginalAt(at, in, out)
+		scarcity, latency := use*p.mu, s.latency*p.ttft
+		k, verdict := c.verdict(at, s.share, k, use, out, tried)
+		note(x, verdict, nano(price), nano(scarcity), nano(latency))
+		cost := price + scarcity + latency
+		rank := cost + use*efficiency*p.scale
+		if b := &best[k]; rank <= b.rank {
+			rnd = b.offer(i, rank, cost, rnd)
+		}
+	}
+}
+
+func note(x *record.Considered, v record.Verdict, price, scarcity, latency int64) {
+	x.Verdict, x.Cost, x.Price, x.Scarcity, x.Latency = v, price+scarcity+latency, price, scarcity, latency
+}
+
 // verdict says of which kind a candidate is now, and what to tell of it.
-func (c *candidate) verdict(at, share int64, p *pool, k kind, use, out float64, tried []alliance.PoolID) (kind, record.Verdict) {
-	h, limited := &p.health, k == committed
+func (c *candidate) verdict(at, share int64, k kind, use, out float64, tried []alliance.PoolID) (kind, record.Verdict) {
+	p, h, limited := c.pool, &c.pool.health, k == committed
 	closed := h.closed > at
 	switch {
 	case closed && (h.until > at || h.probing && h.probeUntil > at):
@@ -154,17 +181,6 @@ func (c *candidate) verdict(at, share int64, p *pool, k kind, use, out float64, 
 		return resort, record.Unhealthy
 	}
 	return k, record.Dearer
-}
-
-// quote fills in a cost and its parts. What is too large for a record is cut
-// off; parts are never negative, so that the whole says whether any is.
-func quote(x *record.Considered, cost, price, scarcity, latency float64) {
-	if cost < mostNano {
-		x.Price, x.Scarcity, x.Latency = int64(price), int64(scarcity), int64(latency)
-	} else {
-		x.Price, x.Scarcity, x.Latency = nano(price), nano(scarcity), nano(latency)
-	}
-	x.Cost = x.Price + x.Scarcity + x.Latency
 }
 
 // crowded reports whether as many requests are under way as the terms, the
@@ -207,7 +223,7 @@ func wasTried(tried []alliance.PoolID, id string) bool {
 func (r *Router) whyNone(at int64, s *set, considered []record.Considered) (string, time.Duration) {
 	reason, wait := Unhealthy, int64(math.MaxInt64)
 	for i := range considered {
-		p := &r.pools[s.candidates[i].pool]
+		p := s.candidates[i].pool
 		switch considered[i].Verdict {
 		case record.Full:
 			reason = Full

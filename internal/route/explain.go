@@ -37,7 +37,7 @@ func (r *Router) Explain(now, known time.Time, q *Request) Explanation {
 			costs[i].Verdict = record.Chosen
 		}
 		e.Candidates = append(e.Candidates, Candidate{
-			Pool: r.pools[c.pool].terms, PoolModel: c.model, Contract: r.pools[c.pool].contract, Right: c.right, CostPrice: c.price, Cost: costs[i],
+			Pool: c.pool.terms, PoolModel: c.model, Contract: c.pool.contract, Right: c.right, CostPrice: c.price, Cost: costs[i],
 		})
 	}
 	slices.SortStableFunc(e.Candidates, func(a, b Candidate) int {

@@ -57,7 +57,7 @@ func (r *Router) arrive(s *set, in, out float64) {
 		for j := range s.candidates {
 			if c := &s.candidates[j]; c.kind == committed {
 				if use := c.useIn*in + c.useOut*out; use > 0 {
-					p := &r.pools[c.pool]
+					p := c.pool
 					p.scale = max(p.scale, over/use)
 				}
 			}
@@ -76,7 +76,7 @@ func (r *Router) worth(s *set, in, out float64) float64 {
 	least, most := math.Inf(1), 1000*(in+out)
 	for i := range s.candidates {
 		c := &s.candidates[i]
-		p := &r.pools[c.pool]
+		p := c.pool
 		price := c.priceIn*in + c.priceOut*out
 		if c.kind == committed {
 			most = max(most, 2*price)

@@ -94,7 +94,7 @@ type reservation struct {
 }
 
 func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
-	p := &r.pools[c.pool]
+	p := c.pool
 	var i uint32
 	if n := len(r.free); n > 0 {
 		i, r.free = r.free[n-1], r.free[:n-1]
@@ -104,7 +104,7 @@ func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
 	}
 	v := &r.reservations[i]
 	*v = reservation{
-		pool: c.pool, generation: v.generation + 1, in: in, out: out, window: r.windowEnd,
+		pool: p.index, generation: v.generation + 1, in: in, out: out, window: r.windowEnd,
 		probe: p.health.failures >= failuresToOpen, others: int32(p.inFlight),
 	}
 	if m := p.commitment; m != nil && c.clauses != nil && c.clauses.retires {

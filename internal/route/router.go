@@ -65,6 +65,7 @@ type Router struct {
 // which is why they may be floats.
 type pool struct {
 	terms      *alliance.Pool
+	index      int32 // among the router's
 	contract   *alliance.Contract
 	hour       *hour // of the contract; nil: it commits to no amount per hour
 	capacity   int64 // of a window; 0: nothing bounds it but requests in flight
@@ -107,7 +108,7 @@ func (r *Router) Reload(a *alliance.Alliance, now time.Time) {
 		if j, kept := oldIndex[t.ID]; kept {
 			*p = old[j]
 		}
-		p.terms, p.contract, p.most = t, a.Contract(t.Contract), t.MaxInFlight
+		p.terms, p.index, p.contract, p.most = t, int32(i), a.Contract(t.Contract), t.MaxInFlight
 		if p.most <= 0 {
 			p.most = MaxInFlight
 		}

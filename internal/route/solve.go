@@ -130,21 +130,21 @@ func (v *solver) addClass(r *Router, at int64, s *set, c *class, scales []float6
 	}
 	for j := range s.candidates {
 		o := &s.candidates[j]
-		p := &r.pools[o.pool]
+		p := o.pool
 		use := o.useIn*c.meanIn + o.useOut*c.meanOut
 		if o.kind != committed || use <= 0 {
 			continue
 		}
-		scales[o.pool] = max(scales[o.pool], d.overflow/use)
+		scales[p.index] = max(scales[p.index], d.overflow/use)
 		if p.left <= 0 || p.health.until > at || p.health.fullUntil > at {
 			continue
 		}
 		price := o.marginal(p, c.meanIn, c.meanOut) + s.latency*p.ttft
-		v.options = append(v.options, option{variable: o.pool, cost: price, use: use})
+		v.options = append(v.options, option{variable: p.index, cost: price, use: use})
 		if d.root < 0 {
-			d.root = o.pool
+			d.root = p.index
 		}
-		v.parent[v.find(o.pool)] = v.find(d.root)
+		v.parent[v.find(p.index)] = v.find(d.root)
 	}
 	d.last = int32(len(v.options))
 	if d.root >= 0 {
