@@ -170,8 +170,8 @@ func (c *candidate) spills(at int64, p *pool, use, out float64) bool {
 }
 
 // stopped reports whether nothing may be sent any more.
-func (c *candidate) stopped(p *pool) bool {
-	m := p.commitment
+func (c *candidate) stopped() bool {
+	m := c.pool.commitment
 	return m != nil && m.used && m.stops && c.clauses != nil && c.clauses.retires
 }
 

@@ -47,7 +47,7 @@ func (r *Router) Decide(now time.Time, q *Request, rnd uint64) Decision {
 		d.Considered = make([]record.Considered, 0, len(s.candidates))
 	}
 	d.Considered = d.Considered[:len(s.candidates)]
-	best := r.scan(at, s, q.Tried, in, out, rnd, d.Considered)
+	best := s.weigh(&weighing{at: at, in: in, out: out, tried: q.Tried, rnd: rnd}, d.Considered)
 	if best < 0 {
 		d.Reason, d.RetryAfter = r.whyNone(at, s, d.Considered)
 		return d
@@ -97,17 +97,53 @@ func (b *choice) offer(i int, rank, cost float64, rnd uint64) uint64 {
 	return rnd
 }
 
+// choices are the best candidates of all kinds.
+type choices [kinds]choice
+
+func noChoices() choices {
+	none := choice{index: -1, rank: math.Inf(1), cost: math.Inf(1)}
+	return choices{none, none, none, {rank: math.Inf(-1)}} // nothing ranks before that of those refused
+}
+
+// first is the index of the candidate to take, or -1.
+func (b *choices) first() int {
+	switch c, o := &b[committed], &b[overflow]; {
+	case c.index >= 0 && (o.index < 0 || c.cost <= o.cost):
+		return c.index
+	case o.index >= 0:
+		return o.index
+	}
+	return b[resort].index
+}
+
+// weighing is a request whose candidates are compared.
+type weighing struct {
+	at      int64 // ns
+	in, out float64
+	tried   []alliance.PoolID
+	rnd     uint64
+	best    choices
+}
+
 // unseen is the verdict on a candidate that scan leaves to closer.
 const unseen record.Verdict = 0
 
-// scan fills considered and returns the index of the candidate to take, or
-// -1. It changes nothing else. The candidates with room and health whose price
-// is what it says are nearly all of them and need few steps; the others are
-// left to closer, so that this loop calls nothing and keeps to registers.
-func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64, rnd uint64, considered []record.Considered) int {
-	none := choice{index: -1, rank: math.Inf(1), cost: math.Inf(1)}
-	best := [kinds]choice{none, none, none, {rank: math.Inf(-1)}} // nothing ranks before that of those refused
-	candidates, perSecond, again, left := s.candidates, s.latency, len(tried) > 0, false
+// weigh fills considered and returns the index of the candidate to take, or
+// -1. It changes nothing else.
+func (s *set) weigh(w *weighing, considered []record.Considered) int {
+	w.best = noChoices()
+	if s.scan(w, considered) {
+		s.closer(w, considered)
+	}
+	return w.best.first()
+}
+
+// scan judges the candidates with room and health whose price is what it
+// says, which are nearly all of them, in few steps: it calls nothing, so that
+// its figures stay in registers. It reports whether it has left others.
+func (s *set) scan(w *weighing, considered []record.Considered) (left bool) {
+	at, in, out, rnd, perSecond, candidates := w.at, w.in, w.out, w.rnd, s.latency, s.candidates
+	again, best := len(w.tried) > 0, &w.best
 	considered = considered[:len(candidates)]
 	for i := range candidates {
 		c, x := &candidates[i], &considered[i]
@@ -125,20 +161,12 @@ func (r *Router) scan(at int64, s *set, tried []alliance.PoolID, in, out float64
 			rnd = b.offer(i, rank, cost, rnd)
 		}
 	}
-	if left {
-		s.closer(at, tried, in, out, rnd, considered, &best)
-	}
-	switch c, o := &best[committed], &best[overflow]; {
-	case c.index >= 0 && (o.index < 0 || c.cost <= o.cost):
-		return c.index
-	case o.index >= 0:
-		return o.index
-	}
-	return best[resort].index
+	w.rnd = rnd
+	return left
 }
 
 // closer judges the candidates that scan has left.
-func (s *set) closer(at int64, tried []alliance.PoolID, in, out float64, rnd uint64, considered []record.Considered, best *[kinds]choice) {
+func (s *set) closer(w *weighing, considered []record.Considered) {
 	for i := range considered {
 		x := &considered[i]
 		if x.Verdict != unseen {
@@ -146,14 +174,14 @@ func (s *set) closer(at int64, tried []alliance.PoolID, in, out float64, rnd uin
 		}
 		c := &s.candidates[i]
 		p := c.pool
-		price, use, k := c.marginalAt(at, in, out)
+		price, use, k := c.marginalAt(w.at, w.in, w.out)
 		scarcity, latency := use*p.mu, s.latency*p.ttft
-		k, verdict := c.verdict(at, s.share, k, use, out, tried)
+		k, verdict := c.verdict(w, s.share, k, use)
 		note(x, verdict, nano(price), nano(scarcity), nano(latency))
 		cost := price + scarcity + latency
 		rank := cost + use*efficiency*p.scale
-		if b := &best[k]; rank <= b.rank {
-			rnd = b.offer(i, rank, cost, rnd)
+		if b := &w.best[k]; rank <= b.rank {
+			w.rnd = b.offer(i, rank, cost, w.rnd)
 		}
 	}
 }
@@ -163,19 +191,19 @@ func note(x *record.Considered, v record.Verdict, price, scarcity, latency int64
 }
 
 // verdict says of which kind a candidate is now, and what to tell of it.
-func (c *candidate) verdict(at, share int64, k kind, use, out float64, tried []alliance.PoolID) (kind, record.Verdict) {
-	p, h, limited := c.pool, &c.pool.health, k == committed
+func (c *candidate) verdict(w *weighing, share int64, k kind, use float64) (kind, record.Verdict) {
+	p, h, at, limited := c.pool, &c.pool.health, w.at, k == committed
 	closed := h.closed > at
 	switch {
 	case closed && (h.until > at || h.probing && h.probeUntil > at):
 		return refused, record.Unhealthy
 	case closed && h.fullUntil > at, limited && !p.fits(use):
 		return refused, record.Full
-	case c.stopped(p):
+	case c.stopped():
 		return refused, record.UsedUp
-	case p.inFlight >= p.roomy && p.crowded(at, share), limited && !p.admits(at, use, out):
+	case p.inFlight >= p.roomy && p.crowded(at, share), limited && !p.admits(at, use, w.out):
 		return refused, record.Full
-	case wasTried(tried, c.id):
+	case wasTried(w.tried, c.id):
 		return refused, record.Tried
 	case closed:
 		return resort, record.Unhealthy

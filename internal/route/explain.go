@@ -30,7 +30,7 @@ func (r *Router) Explain(now, known time.Time, q *Request) Explanation {
 		s.candidates = append(s.candidates, c)
 	}
 	costs := make([]record.Considered, len(s.candidates))
-	best := r.scan(now.UnixNano(), s, q.Tried, float64(max(q.Input, 0)), float64(max(q.Output, 0)), 0, costs)
+	best := s.weigh(&weighing{at: now.UnixNano(), in: float64(max(q.Input, 0)), out: float64(max(q.Output, 0)), tried: q.Tried}, costs)
 	for i := range s.candidates {
 		c := &s.candidates[i]
 		if i == best {
