@@ -38,7 +38,6 @@ type set struct {
 type candidate struct {
 	pool              *pool
 	kind              kind    // committed where it takes of the pool's capacity, else overflow
-	special           bool    // clauses or an hour's commitment have a say in its cost
 	useIn, useOut     float64 // micro-units of capacity per token
 	priceIn, priceOut float64 // nano-units of the currency per token, before lambda
 	draws             cover   // of the hour's commitment, where the contract has one
@@ -180,7 +179,6 @@ func (r *Router) judge(now, known time.Time, k key, i int32) (candidate, *Inelig
 	if !p.limited() || c.useIn+c.useOut <= 0 {
 		c.kind, c.useIn, c.useOut = overflow, 0, 0
 	}
-	c.special = c.clauses != nil || p.hour != nil
 	return c, nil
 }
 

@@ -259,6 +259,7 @@ func (f *family) run(every time.Duration) (cost float64) {
 	r.roll(start.UnixNano())
 	for i := range r.pools {
 		r.pools[i].left = r.pools[i].capacity
+		r.pools[i].setRoom()
 	}
 	q := Request{Plan: "plan", Channel: "api", Territory: "US", Output: familyTokens}
 	q.Buffer = make([]record.Considered, 16)

@@ -104,6 +104,7 @@ func (r *Router) Restore(b []byte) error {
 		}
 		if c.WindowEnd == r.windowEnd {
 			p.left = min(p.left, x.Left)
+			p.setRoom()
 		}
 		r.margin(p)
 	}

@@ -100,9 +100,12 @@ func (b *choice) offer(i int, rank, cost float64, rnd uint64) uint64 {
 // choices are the best candidates of all kinds.
 type choices [kinds]choice
 
-func noChoices() choices {
-	none := choice{index: -1, rank: math.Inf(1), cost: math.Inf(1)}
-	return choices{none, none, none, {rank: math.Inf(-1)}} // nothing ranks before that of those refused
+// clear forgets all; nothing ranks before the best of the refused.
+func (b *choices) clear() {
+	for k := range b {
+		b[k] = choice{index: -1, rank: math.Inf(1), cost: math.Inf(1)}
+	}
+	b[refused].rank = math.Inf(-1)
 }
 
 // first is the index of the candidate to take, or -1.
@@ -123,6 +126,7 @@ type weighing struct {
 	tried   []alliance.PoolID
 	rnd     uint64
 	best    choices
+	left    bool // scan has left candidates to closer
 }
 
 // unseen is the verdict on a candidate that scan leaves to closer.
@@ -131,8 +135,15 @@ const unseen record.Verdict = 0
 // weigh fills considered and returns the index of the candidate to take, or
 // -1. It changes nothing else.
 func (s *set) weigh(w *weighing, considered []record.Considered) int {
-	w.best = noChoices()
-	if s.scan(w, considered) {
+	w.best.clear()
+	if len(w.tried) == 0 {
+		s.scan(w, considered)
+	} else {
+		for i := range considered {
+			considered[i].Verdict, w.left = unseen, true
+		}
+	}
+	if w.left {
 		s.closer(w, considered)
 	}
 	return w.best.first()
@@ -140,29 +151,26 @@ func (s *set) weigh(w *weighing, considered []record.Considered) int {
 
 // scan judges the candidates with room and health whose price is what it
 // says, which are nearly all of them, in few steps: it calls nothing, so that
-// its figures stay in registers. It reports whether it has left others.
-func (s *set) scan(w *weighing, considered []record.Considered) (left bool) {
+// its figures stay in registers.
+func (s *set) scan(w *weighing, considered []record.Considered) {
 	at, in, out, rnd, perSecond, candidates := w.at, w.in, w.out, w.rnd, s.latency, s.candidates
-	again, best := len(w.tried) > 0, &w.best
 	considered = considered[:len(candidates)]
 	for i := range candidates {
 		c, x := &candidates[i], &considered[i]
 		p, use := c.pool, c.useIn*in+c.useOut*out
 		price, scarcity, latency := (c.priceIn*in+c.priceOut*out)*p.margin, use*p.mu, perSecond*p.ttft
 		cost := price + scarcity + latency
-		x.Pool, x.LambdaPPM = c.id, p.lambda
-		if again || c.special || p.health.closed > at || use > float64(p.left) || p.inFlight >= p.roomy || p.buckets != nil || cost >= mostNano {
-			x.Verdict, left = unseen, true
+		if p.health.closed > at || use > p.room || cost >= mostNano {
+			x.Verdict, w.left = unseen, true
 			continue
 		}
-		note(x, record.Dearer, int64(price), int64(scarcity), int64(latency))
+		c.note(x, record.Dearer, int64(price), int64(scarcity), int64(latency))
 		rank := cost + use*efficiency*p.scale
-		if b := &best[c.kind&3]; rank <= b.rank {
+		if b := &w.best[c.kind%kinds]; rank <= b.rank {
 			rnd = b.offer(i, rank, cost, rnd)
 		}
 	}
 	w.rnd = rnd
-	return left
 }
 
 // closer judges the candidates that scan has left.
@@ -177,7 +185,7 @@ func (s *set) closer(w *weighing, considered []record.Considered) {
 		price, use, k := c.marginalAt(w.at, w.in, w.out)
 		scarcity, latency := use*p.mu, s.latency*p.ttft
 		k, verdict := c.verdict(w, s.share, k, use)
-		note(x, verdict, nano(price), nano(scarcity), nano(latency))
+		c.note(x, verdict, nano(price), nano(scarcity), nano(latency))
 		cost := price + scarcity + latency
 		rank := cost + use*efficiency*p.scale
 		if b := &w.best[k]; rank <= b.rank {
@@ -186,8 +194,10 @@ func (s *set) closer(w *weighing, considered []record.Considered) {
 	}
 }
 
-func note(x *record.Considered, v record.Verdict, price, scarcity, latency int64) {
-	x.Verdict, x.Cost, x.Price, x.Scarcity, x.Latency = v, price+scarcity+latency, price, scarcity, latency
+// note writes down what was considered.
+func (c *candidate) note(x *record.Considered, v record.Verdict, price, scarcity, latency int64) {
+	x.Pool, x.Verdict, x.LambdaPPM = c.id, v, c.pool.lambda
+	x.Cost, x.Price, x.Scarcity, x.Latency = price+scarcity+latency, price, scarcity, latency
 }
 
 // verdict says of which kind a candidate is now, and what to tell of it.

@@ -129,6 +129,7 @@ func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
 	}
 	p.inFlight++
 	p.left -= v.use
+	p.setRoom()
 	if !v.spilled {
 		p.draw(at, float64(v.use), out)
 	}
@@ -183,6 +184,7 @@ func (r *Router) Observe(now time.Time, o Outcome) uint64 {
 		p.pressure.full(at, max(p.inFlight, int64(v.others)), o.RetryAfter, p.health.fullUntil > at)
 		p.relax()
 	}
+	p.setRoom()
 	p.health.learn(at, &o, v.probe)
 	return r.seq
 }

@@ -302,6 +302,7 @@ func TestDecide_SaysWhyThereIsNoPool(t *testing.T) {
 	full := func(r *Router) {
 		for i := range r.pools {
 			r.pools[i].inFlight = r.pools[i].most
+			r.pools[i].setRoom()
 		}
 	}
 	sick := func(r *Router) {

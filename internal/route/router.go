@@ -85,6 +85,8 @@ type pool struct {
 	commitment *commitment // of the contract, where usage beyond it is special
 	tokens     bool        // capacity is in burn units, else in chip-seconds
 	buckets    []bucket
+	special    bool    // the contract's clauses or hour have a say in what a request costs
+	room       float64 // the largest use that needs no closer look; negative: each does
 	pressure   pressure
 }
 
@@ -118,6 +120,7 @@ func (r *Router) Reload(a *alliance.Alliance, now time.Time) {
 		}
 		r.margin(p)
 		p.fixed = p.contract != nil && contract.Perishes(p.contract.Shape)
+		p.special = p.contract != nil && (p.contract.Overage != nil || p.contract.Eligibility != nil || contract.Covers(p.contract.Shape))
 		r.index[t.ID] = int32(i)
 		for j := range t.Models {
 			m := t.Models[j].Model
@@ -197,11 +200,10 @@ func (r *Router) refresh(now time.Time) {
 		before := p.capacity
 		p.setCapacity(now, r.window, chips[p.terms.Contract], tokens[p.terms.Contract])
 		p.setBuckets(now.UnixNano())
-		if before <= 0 {
+		if p.left = min(p.left+p.capacity-before, p.capacity); before <= 0 {
 			p.left = p.capacity
-			continue
 		}
-		p.left = min(p.left+p.capacity-before, p.capacity)
+		p.setRoom()
 	}
 }
 
@@ -269,6 +271,7 @@ func (r *Router) roll(at int64) {
 			p.left = p.capacity
 		}
 		p.mu = p.muFirst
+		p.setRoom()
 	}
 }
 
@@ -286,6 +289,14 @@ func (r *Router) forgive(at int64) {
 		h.probeUntil = min(h.probeUntil, at+int64(probeEach))
 		h.close()
 		r.pools[i].pressure.since = min(r.pools[i].pressure.since, at)
+	}
+}
+
+// setRoom follows every change of what is left, of the requests under way and
+// of what bounds them.
+func (p *pool) setRoom() {
+	if p.room = float64(p.left); p.special || p.buckets != nil || p.inFlight >= p.roomy {
+		p.room = -1
 	}
 }
 
