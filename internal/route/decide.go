@@ -2,7 +2,6 @@ package route
 
 import (
 	"math"
-	"math/bits"
 	"time"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
@@ -79,7 +78,7 @@ type choice struct {
 	index int
 	rank  float64 // what is compared: cost and tie-break
 	cost  float64
-	ties  uint64
+	ties  uint32
 }
 
 // offer takes a candidate that ranks no worse than the best; of equals each
@@ -91,7 +90,7 @@ func (b *choice) offer(i int, rank, cost float64, rnd uint64) uint64 {
 	}
 	b.ties++
 	rnd = rnd*6364136223846793005 + 1442695040888963407
-	if share, _ := bits.Mul64(rnd, b.ties); share == 0 {
+	if uint32(rnd>>33)%b.ties == 0 {
 		b.index, b.cost = i, cost
 	}
 	return rnd

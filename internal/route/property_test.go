@@ -5,11 +5,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/contract"
 	"github.com/accordo-ai/accordo/internal/money"
+	"github.com/accordo-ai/accordo/internal/record"
 	"github.com/accordo-ai/accordo/internal/right"
 )
 
@@ -92,6 +94,36 @@ func checkChoice(t *rapid.T, a *alliance.Alliance, rights *right.Register, now t
 	}
 }
 
+// checkScan holds what few steps say of the candidates against what a closer
+// look at each of them says.
+func checkScan(t *rapid.T, r *Router, now time.Time, q *Request) {
+	s := r.set(now, keyOf(q))
+	few, all := make([]record.Considered, len(s.candidates)), make([]record.Considered, len(s.candidates))
+	a := weighing{at: now.UnixNano(), in: float64(q.Input), out: float64(q.Output)}
+	b := a
+	s.weigh(&a, few)
+	b.best.clear()
+	s.closer(&b, all)
+	if d := cmp.Diff(few, all); d != "" {
+		t.Fatalf("a closer look says otherwise: %s", d)
+	}
+	for k := range a.best {
+		if a.best[k].rank != b.best[k].rank {
+			t.Fatalf("the best of kind %d ranks at %v, after a closer look at %v", k, a.best[k].rank, b.best[k].rank)
+		}
+	}
+}
+
+// checkRoom holds the room of each pool against what it follows.
+func checkRoom(t interface{ Fatalf(string, ...any) }, r *Router) {
+	for i := range r.pools {
+		p := r.pools[i]
+		if p.setRoom(); p.room != r.pools[i].room {
+			t.Fatalf("pool %s has room for %v, not %v", p.terms.ID, p.room, r.pools[i].room)
+		}
+	}
+}
+
 // useOf is what a request takes of a pool and what the pool has in a window,
 // in micro-units; most is 0 where nothing bounds it.
 func useOf(p *alliance.Pool, q *Request) (use, most int64) {
@@ -135,6 +167,7 @@ func TestDecide_NeverPassesARightNorOverbooks(t *testing.T) {
 					Channel: some[alliance.ChannelID](t, "on", "api", "partner"), Territory: some[alliance.Territory](t, "in", "US", "CA"), Output: int64(rapid.IntRange(1, 2000).Draw(t, "output")),
 				}
 				d := r.Decide(now, q, rapid.Uint64().Draw(t, "random"))
+				checkScan(t, r, now, q)
 				if d.Pool == nil {
 					return
 				}
@@ -176,6 +209,7 @@ func TestDecide_NeverPassesARightNorOverbooks(t *testing.T) {
 						t.Fatalf("pool %s says %d in flight, %d are", p.ID, p.InFlight, inFlight[p.ID])
 					}
 				}
+				checkRoom(t, r)
 			},
 		})
 	})

@@ -494,6 +494,7 @@ func TestCheckpoint_RestoresPricesRatesAndHealth(t *testing.T) {
 	if err := s.Restore(saved); err != nil {
 		t.Fatal(err)
 	}
+	checkRoom(t, s)
 	if d := cmp.Diff(string(saved), string(s.Checkpoint())); d != "" {
 		t.Errorf("the checkpoint of the restored router differs:\n%s", d)
 	}

@@ -85,8 +85,8 @@ type pool struct {
 	commitment *commitment // of the contract, where usage beyond it is special
 	tokens     bool        // capacity is in burn units, else in chip-seconds
 	buckets    []bucket
-	special    bool    // the contract's clauses or hour have a say in what a request costs
-	room       float64 // the largest use that needs no closer look; negative: each does
+	special    bool    // the contract's clauses, or its hour, have a say in what a request costs
+	room       float64 // the largest use that needs no closer look; negative: every one does
 	pressure   pressure
 }
 
