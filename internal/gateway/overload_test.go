@@ -131,12 +131,12 @@ func TestOverload_LargeBodiesShareABudget(t *testing.T) {
 	if resp, body := h.chat("sk-open", large); resp.StatusCode != 200 {
 		t.Fatalf("alone: %d %s", resp.StatusCode, body)
 	}
-	h.script(upstreamsim.Rule{First: 1, Action: upstreamsim.Action{StallFirstByte: time.Minute}})
+	h.script(upstreamsim.Rule{Stream: ptr(true), Action: upstreamsim.Action{StallFirstByte: time.Minute}})
 	stalled := make(chan struct{})
 	var wait sync.WaitGroup
 	sent := len(h.sim.Requests())
 	wait.Go(func() {
-		r, _ := http.NewRequest("POST", h.url+"/v1/chat/completions", strings.NewReader(large))
+		r, _ := http.NewRequest("POST", h.url+"/v1/chat/completions", strings.NewReader(`{"stream":true,`+large[1:]))
 		r.Header.Set("Authorization", "Bearer sk-open")
 		ctx, cancel := contextUntil(stalled)
 		defer cancel()
