@@ -12,7 +12,7 @@ type collector struct {
 	s                                               *server
 	inFlight, left, healthy, mu, lambda, burnt, lag *prometheus.Desc
 
-	logBytes, logLimit, logWritten, logDropped *prometheus.Desc
+	logBytes, logLimit, logWritten, logDropped, unrecorded *prometheus.Desc
 }
 
 func newCollector(s *server) *collector {
@@ -29,6 +29,7 @@ func newCollector(s *server) *collector {
 		burnt:    desc("contract_burnt_micro", "What requests cost under the contract since the books began, in micro-units of the currency.", "contract"),
 		lag:      desc("books_lag_records", "Records of the journal that are not stored in the books yet."),
 
+		unrecorded: desc("journal_refusals_unrecorded_total", "Refused requests that are not in the journal, because more than 200 came in a second or it could not be written. They moved no money."),
 		logBytes:   desc("request_log_bytes", "Size of all request logs, of tenants that asked for them."),
 		logLimit:   desc("request_log_limit_bytes", "Size that all request logs may have together."),
 		logWritten: desc("request_log_records_total", "Requests that were logged."),
@@ -38,7 +39,7 @@ func newCollector(s *server) *collector {
 
 // Describe lists what Collect sends.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.inFlight, c.left, c.healthy, c.mu, c.lambda, c.burnt, c.lag, c.logBytes, c.logLimit, c.logWritten, c.logDropped} {
+	for _, d := range []*prometheus.Desc{c.inFlight, c.left, c.healthy, c.mu, c.lambda, c.burnt, c.lag, c.logBytes, c.logLimit, c.logWritten, c.logDropped, c.unrecorded} {
 		ch <- d
 	}
 }
@@ -73,6 +74,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, n int64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
 	}
+	count(c.unrecorded, int64(c.s.journal.State().RefusalsMissed))
 	count(c.logWritten, logged.Written)
 	count(c.logDropped, logged.DroppedQueue, "queue")
 	count(c.logDropped, logged.DroppedFull, "full")
