@@ -40,6 +40,7 @@ type link struct {
 	pool     *pool
 	net.Conn          // with TLS where there is TLS
 	raw      net.Conn // below TLS
+	gate     *gate    // between the two; nil: no TLS
 	probe    probe    // of raw
 	cut      func()   // ends what the call under way waits for
 	br       *bufio.Reader
@@ -154,7 +155,8 @@ func (p *pool) connect(ctx context.Context) (*link, error) {
 	if p.secure != nil {
 		limited, cancel := context.WithTimeout(ctx, HandshakeTimeout)
 		defer cancel()
-		secured := tls.Client(conn, p.secure)
+		l.gate = &gate{Conn: conn}
+		secured := tls.Client(l.gate, p.secure)
 		if err := secured.HandshakeContext(limited); err != nil {
 			_ = conn.Close()
 			return nil, &handshakeError{err}
@@ -397,13 +399,29 @@ func (l *link) whole() bool {
 // have read a record more than was asked for, which alive cannot see, and which
 // would be taken for the answer of the next call.
 func (l *link) silent() bool {
-	if l.Conn == l.raw {
+	if l.gate == nil {
 		return true
 	}
-	_ = l.SetReadDeadline(time.Unix(1, 0)) // what is not here yet is alive's to find
+	l.gate.shut = true // what is not here yet is alive's to find
 	var one [1]byte
 	n, err := l.Conn.Read(one[:])
-	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && l.SetReadDeadline(time.Time{}) == nil
+	l.gate.shut = false
+	return n == 0 && err == os.ErrDeadlineExceeded
+}
+
+// gate is a connection below TLS that can be shut to TLS: as a deadline that
+// has passed would do, at less cost.
+type gate struct {
+	net.Conn
+	shut bool // to reads; belongs to who reads
+}
+
+// Read reads nothing while the gate is shut.
+func (g *gate) Read(b []byte) (int, error) {
+	if g.shut {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return g.Conn.Read(b)
 }
 
 // answer is the body of an answer. Its end gives the connection back.
