@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
 	"github.com/accordo-ai/accordo/internal/gateway"
 )
 
@@ -96,5 +98,42 @@ func TestTracer_TakesOnlyATraceThatIsOne(t *testing.T) {
 		if len(got) != len(good) || strings.HasPrefix(got, good[:36]) != row.taken {
 			t.Errorf("%s: %q", name, got)
 		}
+	}
+}
+
+// Names that clients and providers choose are cut: a trace is no place for a
+// prompt that is sent as the name of a model.
+func TestTracer_CutsTextsThatOthersChoose(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+	t.Setenv("OTEL_SDK_DISABLED", "")
+	tr, err := newTracer("1", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	defer func() { _ = tr.provider.Shutdown(ctx) }()
+	seen := tracetest.NewSpanRecorder()
+	tr.provider.RegisterSpanProcessor(seen)
+	long := strings.Repeat("x", 100_000)
+	span := tr.Request(time.Now(), "")
+	span.Attempt(time.Now()).End(time.Now(), gateway.AttemptTrace{Operation: "chat", Asked: "m", Answered: long, Upstream: long, Outcome: long})
+	span.End("chat", &gateway.Row{Asked: long, Status: 404, Code: "model_not_found"})
+	texts := 0
+	for _, s := range seen.Ended() {
+		if len(s.Name()) > spanText {
+			t.Errorf("a span's name has %d bytes", len(s.Name()))
+		}
+		for _, a := range s.Attributes() {
+			if v := a.Value.AsString(); strings.HasPrefix(v, "x") {
+				texts++
+				if len(v) != spanText {
+					t.Errorf("%s has %d bytes", a.Key, len(v))
+				}
+			}
+		}
+	}
+	if texts != 4 {
+		t.Errorf("%d texts of others were seen, want 4", texts)
 	}
 }

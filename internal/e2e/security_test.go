@@ -483,7 +483,7 @@ func (a *authority) client(cert, key string, highest uint16) *http.Client {
 	a.t.Helper()
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
-	c := &tls.Config{RootCAs: pool, MaxVersion: highest}
+	c := &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS10, MaxVersion: highest} // what is refused is refused by the other side
 	if cert != "" {
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {
