@@ -143,7 +143,7 @@ func runGrown(args []string) error {
 		return err
 	}
 	fmt.Println(rss, int64(compiled))
-	l := newCaller(h, c.name == "keys", n)
+	l := newCaller(h, c.of(n).keys > 0, n)
 	in, before := bufio.NewScanner(os.Stdin), processTime()
 	for in.Scan() {
 		length, err := strconv.ParseInt(in.Text(), 10, 64)

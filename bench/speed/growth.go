@@ -69,7 +69,10 @@ func (b *bench) decide(ctx context.Context) error {
 }
 
 // sizes are the terms of one point of a curve.
-type sizes struct{ keys, rights, ineligible, variants int }
+type sizes struct {
+	keys, rights, ineligible, variants int
+	filed                              bool // the keys stand in the terms, too
+}
 
 // curve is how terms grow.
 type curve struct {
@@ -78,9 +81,13 @@ type curve struct {
 	of   func(n int) sizes
 }
 
+// mostFiled is about how many keys the files of one alliance hold.
+const mostFiled = 190_000
+
 func curves() []curve {
 	return []curve{
 		{"keys", []int{1_000, 10_000, 100_000, 1_000_000}, func(n int) sizes { return sizes{keys: n} }},
+		{"filed_keys", []int{1_000, 10_000, 100_000, mostFiled}, func(n int) sizes { return sizes{keys: n, filed: true} }},
 		{"rights", []int{1, 10, 100, 1_000, 10_000}, func(n int) sizes { return sizes{rights: n} }},
 		{"ineligible", []int{0, 10, 100, 1_000, 5_000}, func(n int) sizes { return sizes{ineligible: n} }},
 		{"variants", []int{0, 10, 100, 1_000, 5_000}, func(n int) sizes { return sizes{variants: n} }},
@@ -113,9 +120,9 @@ func (b *bench) growth(ctx context.Context, c *curve) error {
 			return fmt.Errorf("%d: %w", n, err)
 		}
 		sizes = append(sizes, g)
-		if c.name == "keys" {
-			b.rows.add(workGrowth, "accordo", fmt.Sprintf("keys_%d_rss_mb", n), float64(g.rss)/1e6)
-			b.rows.add(workGrowth, "accordo", fmt.Sprintf("keys_%d_compile_ms", n), ms(g.compiled))
+		if c.of(n).keys > 0 {
+			b.rows.add(workGrowth, "accordo", fmt.Sprintf("%s_%d_rss_mb", c.name, n), float64(g.rss)/1e6)
+			b.rows.add(workGrowth, "accordo", fmt.Sprintf("%s_%d_compile_ms", c.name, n), ms(g.compiled))
 		}
 	}
 	for round := range b.rounds + 1 {
@@ -131,8 +138,8 @@ func (b *bench) growth(ctx context.Context, c *curve) error {
 		}
 		for i, n := range at {
 			b.rows.add(workGrowth, "accordo", c.metric(n), us(i))
-			if c.name == "keys" {
-				b.rows.add(workGrowth, "accordo", fmt.Sprintf("keys_%d_serving_rss_mb", n), float64(spent[i].rss)/1e6)
+			if c.of(n).keys > 0 {
+				b.rows.add(workGrowth, "accordo", fmt.Sprintf("%s_%d_serving_rss_mb", c.name, n), float64(spent[i].rss)/1e6)
 			}
 		}
 		if !b.quick {
@@ -191,6 +198,12 @@ func emptyGateway(n sizes) (g *gateway.Gateway, took time.Duration, err error) {
 		key.ID, key.SHA256 = alliance.KeyID("key-"+strconv.Itoa(i)), hex.EncodeToString(sum[:])
 		keys = append(keys, gateway.Key{Tenant: a.Tenants[0].ID, Key: key})
 	}
+	for i := range keys {
+		if n.filed {
+			a.Tenants[0].Keys = append(a.Tenants[0].Keys, keys[i].Key)
+		}
+	}
+	a.PackKeys()
 	a = a.Build()
 	ups := map[alliance.PoolID]gateway.Upstream{}
 	for i := range a.Pools {

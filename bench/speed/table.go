@@ -133,6 +133,7 @@ var goals = []goal{
 	{"durability=disk requests a second, of the default's", workDisk, "rps_ratio", "", 0, true, 0.5, 0.8},
 	{"durability=disk added p99 in fsync times (p99)", workDisk, "added_p99_fsyncs", "", 0, false, 2, 1},
 	{"cost with 1,000,000 keys, of 1,000's", workGrowth, "keys_ratio", "", 0, false, 1.1, 1.05},
+	{"cost with 190,000 keys in the terms, of 1,000's", workGrowth, "filed_keys_ratio", "", 0, false, 1.1, 1.05},
 	{"cost with 10,000 rights, of 1's", workGrowth, "rights_ratio", "", 0, false, 1.1, 1.05},
 	{"cost with 5,000 ineligible pools, of 0's", workGrowth, "ineligible_ratio", "", 0, false, 1.1, 1.05},
 	{"cost with 5,000 variants, of 0's", workGrowth, "variants_ratio", "", 0, false, 1.1, 1.05},

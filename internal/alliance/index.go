@@ -1,6 +1,8 @@
 package alliance
 
 import (
+	"cmp"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -23,9 +25,31 @@ type index struct {
 	sales     map[PriceID]*SalePrice
 	plans     map[PlanID]*Plan
 	tenants   map[TenantID]*Tenant
-	keys      map[KeyID]*Key
-	keyTenant map[KeyID]*Tenant
+	keys      []keyPlace
 }
+
+// keyPlace is where a key stands: Tenants[tenant].Keys[key]. Keys may be very
+// many, and places cost the collector nothing.
+type keyPlace struct{ tenant, key uint32 }
+
+// keyPlaces are the places of all keys by their ids, in the order of the terms
+// where ids are the same.
+func keyPlaces(a *Alliance) []keyPlace {
+	n := 0
+	for i := range a.Tenants {
+		n += len(a.Tenants[i].Keys)
+	}
+	places := make([]keyPlace, 0, n)
+	for i := range a.Tenants {
+		for j := range a.Tenants[i].Keys {
+			places = append(places, keyPlace{uint32(i), uint32(j)})
+		}
+	}
+	slices.SortStableFunc(places, func(p, q keyPlace) int { return cmp.Compare(p.of(a).ID, q.of(a).ID) })
+	return places
+}
+
+func (p keyPlace) of(a *Alliance) *Key { return &a.Tenants[p.tenant].Keys[p.key] }
 
 // Build makes the lookups by id take constant time and returns the alliance.
 // The loader calls it once, before the value is shared; whoever makes an
@@ -72,18 +96,11 @@ func newIndex(a *Alliance) *index {
 		plans:     byID(a.Plans, func(v *Plan) PlanID { return v.ID }),
 		tenants:   byID(a.Tenants, func(v *Tenant) TenantID { return v.ID }),
 		sales:     map[PriceID]*SalePrice{},
-		keys:      map[KeyID]*Key{},
-		keyTenant: map[KeyID]*Tenant{},
+		keys:      keyPlaces(a),
 	}
 	for i := range a.Plans {
 		for _, s := range a.Plans[i].Sales() {
 			x.sales[s.ID] = s
-		}
-	}
-	for i := range a.Tenants {
-		t := &a.Tenants[i]
-		for j := range t.Keys {
-			x.keys[t.Keys[j].ID], x.keyTenant[t.Keys[j].ID] = &t.Keys[j], t
 		}
 	}
 	return x
@@ -156,8 +173,12 @@ func (a *Alliance) Tenant(id TenantID) *Tenant { return a.lookup().tenants[id] }
 
 // Key returns the key with the id and the tenant that owns it, or nil and nil.
 func (a *Alliance) Key(id KeyID) (*Key, *Tenant) {
-	x := a.lookup()
-	return x.keys[id], x.keyTenant[id]
+	places := a.lookup().keys
+	i, ok := slices.BinarySearchFunc(places, id, func(p keyPlace, id KeyID) int { return cmp.Compare(p.of(a).ID, id) })
+	if !ok {
+		return nil, nil
+	}
+	return places[i].of(a), &a.Tenants[places[i].tenant]
 }
 
 // Flow returns the flow of the variant with the id, or nil.

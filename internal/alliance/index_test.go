@@ -121,3 +121,18 @@ func FuzzDate(f *testing.F) {
 		}
 	})
 }
+
+func TestKey_IsFoundWithItsTenant(t *testing.T) {
+	a := &Alliance{Tenants: []Tenant{{ID: "x", Keys: []Key{{ID: "d"}, {ID: "a"}}}, {ID: "none"}, {ID: "y", Keys: []Key{{ID: "c"}, {ID: "b"}}}}}
+	for _, built := range []bool{false, true} {
+		if built {
+			a.Build()
+		}
+		for id, want := range map[KeyID]TenantID{"a": "x", "b": "y", "c": "y", "d": "x", "": "", "aa": "", "e": ""} {
+			k, owner := a.Key(id)
+			if (k == nil) != (want == "") || (owner == nil) != (want == "") || k != nil && (k.ID != id || owner.ID != want) {
+				t.Errorf("built %v: key %q is %v of %v", built, id, k, owner)
+			}
+		}
+	}
+}

@@ -20,17 +20,18 @@ type consoleKey struct {
 	secret      string
 }
 
+// maxConsoleKeys is how many keys can be tried from the console: a page lists
+// them, and each is served under a second secret.
+const maxConsoleKeys = 200
+
 // consoleKeys makes a second secret for each key that the operator may try:
 // all of the built-in example, else those of tenants that are the operator
-// itself or no party.
+// itself or no party. Beyond maxConsoleKeys the first ones of each tenant are
+// taken.
 func (s *server) consoleKeys(a *alliance.Alliance) ([]gateway.Key, error) {
 	var extra []gateway.Key
 	var list []consoleKey
-	for i := range a.Tenants {
-		t := &a.Tenants[i]
-		if s.o.File != "" && t.Party != "" && t.Party != a.Operator {
-			continue
-		}
+	for _, t := range s.tried(a) {
 		for _, k := range t.Keys {
 			secret, sum, err := NewSecret("console-")
 			if err != nil {
@@ -46,6 +47,25 @@ func (s *server) consoleKeys(a *alliance.Alliance) ([]gateway.Key, error) {
 	}
 	s.keys.Store(&list)
 	return extra, nil
+}
+
+// tried are the tenants of the keys that the operator may try, with these keys
+// alone.
+func (s *server) tried(a *alliance.Alliance) (list []alliance.Tenant) {
+	n := 0
+	for i := range a.Tenants {
+		if t := &a.Tenants[i]; s.o.File == "" || t.Party == "" || t.Party == a.Operator {
+			list = append(list, *t)
+			n += len(t.Keys)
+		}
+	}
+	// An equal share, of which the first tenants get what does not divide.
+	for i := range list {
+		if t := &list[i]; n > maxConsoleKeys {
+			t.Keys = t.Keys[:min(len(t.Keys), (maxConsoleKeys+len(list)-1-i)/len(list))]
+		}
+	}
+	return list
 }
 
 func without(list []alliance.Territory, t alliance.Territory) (out []alliance.Territory) {
@@ -92,5 +112,5 @@ func (s *server) Chat(w http.ResponseWriter, r *http.Request) {
 		s.gateway.ServeHTTP(w, inner)
 		return
 	}
-	http.Error(w, "no key of that id can be tried from the console", http.StatusNotFound)
+	http.Error(w, "no key of that id can be tried from the console, which lists those that can", http.StatusNotFound)
 }

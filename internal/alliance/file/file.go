@@ -84,6 +84,7 @@ func build(l *loader) (*alliance.Alliance, []Fault, error) {
 	for i := range a.Variants {
 		a.Variants[i].Version = digest(canonicalObject(&a.Variants[i]))[:12]
 	}
+	a.PackKeys()
 	a.Hash = digest(Canonical(a))
 	return a, list, nil
 }
