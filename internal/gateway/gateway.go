@@ -303,11 +303,15 @@ func (c *call) handle(busy int64) {
 func (g *Gateway) gate(busy int64) *openai.Error {
 	switch {
 	case g.draining.Load():
-		return openai.Server(503, "stopping", 2*time.Second, "The gateway is stopping. Try again in a moment; another instance or the restarted one will answer.")
+		return stopping()
 	case busy > g.limits.Concurrent:
 		return openai.Server(503, "overloaded", time.Second, "The gateway already serves %d requests, its limit. Try again in a moment.", g.limits.Concurrent)
 	}
 	return nil
+}
+
+func stopping() *openai.Error {
+	return openai.Server(503, "stopping", 2*time.Second, "The gateway is stopping. Try again in a moment; another instance or the restarted one will answer.")
 }
 
 // requestID takes the client's id when it is sane, else makes one.

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"runtime"
@@ -80,23 +81,29 @@ func TestOverload_LowPriorityIsRefusedFirst(t *testing.T) {
 	h.noHolds()
 }
 
+// saturated is a gateway whose processors are saturated, and whose provider
+// takes its time. It has served before requests already.
+func saturated(t *testing.T, longest time.Duration) (h *harness, before int) {
+	h = start(t, setup{pipes: true, limits: gateway.Limits{TurnTime: longest}, strain: func() time.Duration { return time.Second }, change: func(a *alliance.Alliance, _ map[alliance.PoolID]string) {
+		for i := range a.Pools {
+			a.Pools[i].MaxInFlight = 10_000
+		}
+	}})
+	for before = range 4 { // while they come the strain is found
+		if resp, body := h.chat("sk-open", hello); resp.StatusCode != 200 {
+			t.Fatalf("one after the other: %d %s", resp.StatusCode, body)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	h.script(upstreamsim.Rule{Action: upstreamsim.Action{StallFirstByte: 5 * time.Second}})
+	return h, before + 1
+}
+
 // While the processors are saturated requests wait for their turn, at most
 // for the limit, and those that were refused leave nothing behind.
 func TestOverload_SaturatedProcessorsRefuseWhoWaitedTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := start(t, setup{pipes: true, limits: gateway.Limits{TurnTime: 100 * time.Millisecond}, strain: func() time.Duration { return time.Second }, change: func(a *alliance.Alliance, _ map[alliance.PoolID]string) {
-			for i := range a.Pools {
-				a.Pools[i].MaxInFlight = 10_000
-			}
-		}})
-		const before = 4 // while they come the strain is found
-		for range before {
-			if resp, body := h.chat("sk-open", hello); resp.StatusCode != 200 {
-				t.Fatalf("one after the other: %d %s", resp.StatusCode, body)
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-		h.script(upstreamsim.Rule{Action: upstreamsim.Action{StallFirstByte: 5 * time.Second}})
+		h, before := saturated(t, 100*time.Millisecond)
 		n := 400 * runtime.GOMAXPROCS(0) // at once: much more than may be under way and is begun meanwhile
 		var served, refused atomic.Int64
 		var wait sync.WaitGroup
@@ -118,6 +125,49 @@ func TestOverload_SaturatedProcessorsRefuseWhoWaitedTooLong(t *testing.T) {
 		}
 		if got := len(h.attempts()); got != before+int(served.Load()) {
 			t.Errorf("%d attempts, %d served", got-before, served.Load())
+		}
+		h.noHolds()
+	})
+}
+
+// Those who wait for their turn hear of a stop, and those who left are not
+// served.
+func TestOverload_WhoWaitsHearsOfAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, before := saturated(t, time.Hour)
+		leave, cancel := context.WithCancel(t.Context())
+		ask := func(ctx context.Context) (status int, body string) {
+			r, _ := http.NewRequestWithContext(ctx, "POST", h.url+"/v1/chat/completions", strings.NewReader(hello))
+			r.Header.Set("Authorization", "Bearer sk-open")
+			resp, err := h.client.Do(r)
+			if err != nil {
+				return 0, err.Error()
+			}
+			defer resp.Body.Close()
+			b, _ := io.ReadAll(resp.Body)
+			return resp.StatusCode, string(b)
+		}
+		n := 50 * runtime.GOMAXPROCS(0)
+		answers := make(chan string, n)
+		for range n {
+			go func() {
+				status, body := ask(t.Context())
+				answers <- fmt.Sprint(status, " ", body)
+			}()
+		}
+		go ask(leave)
+		synctest.Wait()
+		cancel()
+		ended, end := context.WithCancel(t.Context())
+		end()
+		h.g.Drain(ended)
+		for range n {
+			if a := <-answers; !strings.HasPrefix(a, "503 ") || !strings.Contains(a, `"code":"stopping"`) {
+				t.Error(a)
+			}
+		}
+		if began := len(h.attempts()) - before; began == 0 || began >= n {
+			t.Errorf("%d of %d had their turn", began, n)
 		}
 		h.noHolds()
 	})

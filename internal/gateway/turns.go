@@ -239,10 +239,17 @@ func processorDelay() func() time.Duration {
 // inTurn serves the request when its turn comes.
 func (c *call) inTurn() {
 	t := c.g.turns
-	if !t.take(c.r.Context(), c.At, c.key.share) {
-		c.refuse(openai.Server(503, "overloaded", time.Second, "The gateway is saturated, and requests of plans like %s have waited %s for their turn. Try again in a moment.", c.key.plan.ID, t.longest))
+	if t.take(c.r.Context(), c.At, c.key.share) {
+		defer t.leave()
+		c.serve()
 		return
 	}
-	defer t.leave()
-	c.serve()
+	switch {
+	case c.gone():
+		c.refuse(clientLeft())
+	case c.r.Context().Err() != nil:
+		c.refuse(stopping())
+	default:
+		c.refuse(openai.Server(503, "overloaded", time.Second, "The gateway is saturated, and the request has waited %s for its turn, which requests of plans of a higher priority than %s get first. Try again in a moment.", t.longest, c.key.plan.ID))
+	}
 }
