@@ -183,8 +183,16 @@ func (j *Journal) flush(g *group) {
 		j.waiting.lead <- struct{}{}
 		return
 	}
+	j.rest()
+}
+
+// rest gives the token flushing back. Only Close waits for that: whoever waits
+// for a sync need not wake up.
+func (j *Journal) rest() {
 	j.flushing = false
-	j.changed.Broadcast()
+	if j.closed {
+		j.changed.Broadcast()
+	}
 }
 
 // write appends b at offset end. When it fails, what was written of b is taken
@@ -239,8 +247,7 @@ func (j *Journal) fail(g *group, err error) {
 		behind.lead <- struct{}{}
 	}
 	j.next = g.first
-	j.flushing = false
-	j.changed.Broadcast()
+	j.rest()
 }
 
 // rotate begins a new segment before g when the current one is long enough.

@@ -80,7 +80,7 @@ type Journal struct {
 	flushed           chan struct{}
 
 	mu      sync.Mutex
-	changed *sync.Cond // flushing or syncing ended, or synced grew
+	changed *sync.Cond // syncing ended, synced grew, or flushing ended after Close
 
 	next uint64 // of the next record: all below are written or in a group
 	at   int64  // the clock: never falls
