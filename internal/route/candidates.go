@@ -40,8 +40,8 @@ type candidate struct {
 	kind              kind    // committed where it takes of the pool's capacity, else overflow
 	useIn, useOut     float64 // micro-units of capacity per token
 	priceIn, priceOut float64 // nano-units of the currency per token, before lambda
-	draws             cover   // of the hour's commitment, where the contract has one
 	id                string
+	draws             cover // of the hour's commitment, where the contract has one
 	model             *alliance.PoolModel
 	right             *alliance.Right
 	price             *alliance.Price // nil: fees are fixed and no price is in force

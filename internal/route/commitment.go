@@ -144,20 +144,19 @@ func (c *candidate) marginal(p *pool, in, out float64) float64 {
 	return (c.priceIn*in + c.priceOut*out) * p.margin
 }
 
-// marginalAt is the marginal cost where clauses or an hour's commitment have a
-// say in it, and the use and kind of the candidate: none of what is left of a
-// reservation where the request goes beyond it.
-func (c *candidate) marginalAt(at int64, in, out float64) (price, use float64, k kind) {
+// marginalAt is what a candidate counts as where clauses or an hour's
+// commitment have a say in its cost, what it uses, and the marginal cost:
+// nothing of what is left of a reservation where the request goes beyond it.
+func (c *candidate) marginalAt(at int64, in, out, use float64) (k kind, uses, price float64) {
 	p := c.pool
-	use = c.useIn*in + c.useOut*out
 	if c.spills(at, p, use, out) {
-		return c.clauses.cost(in, out), 0, overflow
+		return overflow, 0, c.clauses.cost(in, out)
 	}
 	price = c.marginal(p, in, out)
 	if p.hour != nil {
 		price = p.hour.beyond(at, c.draws.in*in+c.draws.out*out, price)
 	}
-	return price, use, c.kind
+	return c.kind, use, price
 }
 
 // cost is the price beyond the commitment.

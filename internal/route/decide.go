@@ -131,6 +131,9 @@ type weighing struct {
 // unseen is the verdict on a candidate that scan leaves to closer.
 const unseen record.Verdict = 0
 
+// leave leaves a candidate to closer.
+func (w *weighing) leave(x *record.Considered) { x.Verdict, w.left = unseen, true }
+
 // weigh fills considered and returns the index of the candidate to take, or
 // -1. It changes nothing else.
 func (s *set) weigh(w *weighing, considered []record.Considered) int {
@@ -139,7 +142,7 @@ func (s *set) weigh(w *weighing, considered []record.Considered) int {
 		s.scan(w, considered)
 	} else {
 		for i := range considered {
-			considered[i].Verdict, w.left = unseen, true
+			w.leave(&considered[i])
 		}
 	}
 	if w.left {
@@ -160,7 +163,7 @@ func (s *set) scan(w *weighing, considered []record.Considered) {
 		price, scarcity, latency := (c.priceIn*in+c.priceOut*out)*p.margin, use*p.mu, perSecond*p.ttft
 		cost := price + scarcity + latency
 		if p.health.closed > at || use > p.room || cost >= mostNano {
-			x.Verdict, w.left = unseen, true
+			w.leave(x)
 			continue
 		}
 		c.note(x, record.Dearer, int64(price), int64(scarcity), int64(latency))
@@ -174,6 +177,7 @@ func (s *set) scan(w *weighing, considered []record.Considered) {
 
 // closer judges the candidates that scan has left.
 func (s *set) closer(w *weighing, considered []record.Considered) {
+	again := len(w.tried) > 0
 	for i := range considered {
 		x := &considered[i]
 		if x.Verdict != unseen {
@@ -181,11 +185,17 @@ func (s *set) closer(w *weighing, considered []record.Considered) {
 		}
 		c := &s.candidates[i]
 		p := c.pool
-		price, use, k := c.marginalAt(w.at, w.in, w.out)
+		k, use, price := c.kind, c.useIn*w.in+c.useOut*w.out, (c.priceIn*w.in+c.priceOut*w.out)*p.margin
+		if p.special {
+			k, use, price = c.marginalAt(w.at, w.in, w.out, use)
+		}
 		scarcity, latency := use*p.mu, s.latency*p.ttft
-		k, verdict := c.verdict(w, s.share, k, use)
-		c.note(x, verdict, nano(price), nano(scarcity), nano(latency))
 		cost := price + scarcity + latency
+		verdict := record.Dearer
+		if again || p.health.closed > w.at || use > float64(p.left) || p.inFlight >= p.roomy || p.buckets != nil || p.commitment != nil {
+			k, verdict = c.verdict(w, s.share, k, use)
+		}
+		c.note(x, verdict, nano(price), nano(scarcity), nano(latency))
 		rank := cost + use*efficiency*p.scale
 		if b := &w.best[k]; rank <= b.rank {
 			w.rnd = b.offer(i, rank, cost, w.rnd)

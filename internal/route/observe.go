@@ -47,6 +47,7 @@ func (r *Router) forgetTTFT(dt float64) {
 // has passed, and only while a request is under way as the probe; closed
 // follows every change of the others.
 type health struct {
+	closed     int64 // ns: the latest of those below, as one number for Decide
 	failures   int
 	until      int64 // ns: left alone until then
 	fullUntil  int64 // ns: said 429
@@ -54,7 +55,6 @@ type health struct {
 	probeUntil int64 // ns: while probing, no other probe until then
 	shunned    int64 // ns: until then others go first
 	odds       odds
-	closed     int64 // ns: the latest of the above, as one number for Decide
 }
 
 // close brings closed up to date.

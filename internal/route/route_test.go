@@ -453,6 +453,11 @@ func TestReload_KeepsThePoolsState(t *testing.T) {
 	a := trio()
 	a.Pools = []alliance.Pool{a.Pools[2], a.Pools[0]}
 	r.Reload(a.Build(), noon)
+	for _, s := range r.sets {
+		if s.candidates != nil {
+			t.Error("candidates of the old terms are kept")
+		}
+	}
 	if got := r.Pools(noon)[1]; got.ID != "rack" || got.InFlight != 1 || got.Left != 30*contract.UseDivisor {
 		t.Fatalf("after the reload: %+v", got)
 	}

@@ -63,7 +63,16 @@ type Router struct {
 // pool is the state of a pool in the market. Money is in nano-units of the
 // currency and capacity in micro-units; both are estimates that no book uses,
 // which is why they may be floats.
+// What every decision reads comes first, so that it is in two lines of cache.
 type pool struct {
+	room   float64 // the largest use that needs no closer look; negative: every one does
+	mu     float64
+	scale  float64 // the most that a unit was worth to any class
+	margin float64 // share of the price that one more request costs
+	ttft   float64 // expected, in seconds
+	lambda int64   // ppm
+	health health
+
 	terms      *alliance.Pool
 	index      int32 // among the router's
 	contract   *alliance.Contract
@@ -71,22 +80,15 @@ type pool struct {
 	capacity   int64 // of a window; 0: nothing bounds it but requests in flight
 	left       int64 // of the window; negative: a debt that the next one pays
 	inFlight   int64
-	most       int64 // in flight
-	roomy      int64 // below so many in flight nobody need ask crowded
-	mu         float64
+	most       int64   // in flight
+	roomy      int64   // below so many in flight nobody need ask crowded
 	muFirst    float64 // mu at the start of the last window
-	scale      float64 // the most that a unit was worth to any class
-	margin     float64 // share of the price that one more request costs
-	lambda     int64   // ppm
-	ttft       float64 // expected, in seconds
 	measured   bool
-	health     health
 	fixed      bool        // a fee pays for it
 	commitment *commitment // of the contract, where usage beyond it is special
 	tokens     bool        // capacity is in burn units, else in chip-seconds
 	buckets    []bucket
-	special    bool    // the contract's clauses, or its hour, have a say in what a request costs
-	room       float64 // the largest use that needs no closer look; negative: every one does
+	special    bool // the contract's clauses, or its hour, have a say in what a request costs
 	pressure   pressure
 }
 
@@ -139,6 +141,9 @@ func (r *Router) Reload(a *alliance.Alliance, now time.Time) {
 		} else {
 			v.pool = gone
 		}
+	}
+	for _, s := range r.sets {
+		s.candidates = nil // they would keep the old pools and terms
 	}
 	r.indexCommitments()
 	r.indexBoundaries()
