@@ -243,3 +243,55 @@ func TestRoles_PagesLinkOnlyToWhatTheRoleMaySee(t *testing.T) {
 		}
 	}
 }
+
+// No form of any page does anything when another site's page sends it with the
+// operator's session: neither its first step nor the one that records, with
+// headers of new browsers and of old ones.
+func TestForms_OfOtherSitesDoNothing(t *testing.T) {
+	f := newFake(t)
+	h, routes := listenerOf(f)
+	login := httptest.NewRequest("POST", "/login", strings.NewReader("token=token-of-operator"))
+	login.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	in := httptest.NewRecorder()
+	h.ServeHTTP(in, login)
+	session := in.Result().Cookies()[0]
+	send := func(path, form string, headers ...string) int {
+		r := httptest.NewRequest("POST", path, strings.NewReader(form))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.AddCookie(session)
+		for i := 0; i < len(headers); i += 2 {
+			r.Header.Set(headers[i], headers[i+1])
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code
+	}
+	forms := 0
+	for _, route := range routes {
+		method, path := addressOf(route.Pattern)
+		if method != "POST" {
+			continue
+		}
+		forms++
+		for _, form := range []string{"", "by=estimate&reason=r&step=confirm", "by=accepted&reason=r&step=confirm", "message=hello&model=m"} {
+			for _, headers := range [][]string{
+				{"Sec-Fetch-Site", "cross-site"},
+				{"Sec-Fetch-Site", "same-site"},
+				{"Origin", "https://evil.example"},
+				{"Origin", "null"},
+				{"Origin", "http://example.com:81"}, // another port of the host
+				{"Sec-Fetch-Site", "cross-site", "Origin", "http://example.com"},
+			} {
+				if code := send(path, form, headers...); code != http.StatusForbidden {
+					t.Errorf("%s with %v: status %d", route.Pattern, headers, code)
+				}
+			}
+		}
+	}
+	if forms < 6 || len(f.ordered) > 0 || f.verifying || f.play.Running || f.stopped || f.asked != nil {
+		t.Errorf("%d forms were sent, and something was done: %v", forms, f.ordered)
+	}
+	if code := send("/play", "", "Sec-Fetch-Site", "same-origin"); code != http.StatusSeeOther || !f.play.Running {
+		t.Errorf("this site's own form: status %d", code)
+	}
+}
