@@ -3,11 +3,15 @@ package e2e
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -148,5 +152,55 @@ func TestSecurity_CredentialsAreReadAgain(t *testing.T) {
 	}
 	if strings.Contains(d.output(), "new-credential") || strings.Contains(d.output(), "old-credential") {
 		t.Error("the credential is logged")
+	}
+}
+
+// A request that fails at one provider and goes on to another takes that one's
+// credential along, and none of the first's; a pool without a credential sends
+// none, whatever the client sent.
+func TestSecurity_ARetryTakesTheOtherPoolsCredential(t *testing.T) {
+	var mu sync.Mutex
+	seen := map[string]map[string]int{}
+	provide := func(name string, fails *atomic.Bool) *provider {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			if seen[name] == nil {
+				seen[name] = map[string]int{}
+			}
+			seen[name][strings.Join(r.Header["Authorization"], "|")]++
+			mu.Unlock()
+			w.Header().Set("Content-Type", "application/json")
+			if fails.Load() {
+				w.WriteHeader(http.StatusInternalServerError)
+				return
+			}
+			_, _ = io.WriteString(w, `{"id":"x","object":"chat.completion","created":1,"model":"chat-1","choices":[{"index":0,"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`)
+		}))
+		t.Cleanup(s.Close)
+		return &provider{address: strings.TrimPrefix(s.URL, "http://")}
+	}
+	var northFails, southFails atomic.Bool
+	d := deploy(t, setup{
+		north: provide("north", &northFails), south: provide("south", &southFails), env: []string{"ACCORDO_SECRET_NORTH=credential-of-north"},
+		more: `
+set:
+  north-floor-a: {endpoint: {url: "http://NORTH/pools/north-floor-a/v1", dialect: openai, secret: ACCORDO_SECRET_NORTH}}
+  north-list-a: {endpoint: {url: "http://NORTH/pools/north-list-a/v1", dialect: openai, secret: ACCORDO_SECRET_NORTH}}
+  south-reserved-a: {endpoint: {url: "http://SOUTH/pools/south-reserved-a/v1", dialect: openai}}
+  south-list-a: {endpoint: {url: "http://SOUTH/pools/south-list-a/v1", dialect: openai}}
+`,
+	})
+	served := 0
+	for i := range 12 {
+		northFails.Store(i%2 == 0)
+		southFails.Store(i%2 == 1)
+		if resp, _ := d.post(keyOpen, helloBody); resp.StatusCode == http.StatusOK {
+			served++
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if served == 0 || len(seen["north"]) != 1 || seen["north"]["Bearer credential-of-north"] == 0 || len(seen["south"]) != 1 || seen["south"][""] == 0 {
+		t.Errorf("%d served; the providers saw %v", served, seen)
 	}
 }

@@ -233,7 +233,20 @@ func TestClients_OddRequestsGoNowhereElse(t *testing.T) {
 	length := fmt.Sprintf("Content-Length: %d\r\nConnection: close\r\n\r\n", len(helloBody))
 	head := "Authorization: Bearer " + keyOpen + "\r\n"
 	redirecting := `{"model":"chat","messages":[{"role":"user","content":"hello"}],"base_url":"http://` + to + `/v1","api_base":"http://` + to + `","endpoint":{"url":"http://` + to + `"}}`
+	at := "http://" + to + "/x"
+	speaking := `{"model":"chat","messages":[{"role":"system","content":"` + at + `"},{"role":"user","content":[{"type":"text","text":"` + at + `"},{"type":"image_url","image_url":{"url":"` + at + `.png"}},` +
+		`{"type":"file","file":{"file_data":"` + at + `","filename":"` + at + `"}}]}],"metadata":{"webhook":"` + at + `","callback_url":"` + at + `"},"user":"` + at + `",` +
+		`"tools":[{"type":"function","function":{"name":"fetch","description":"` + at + `","parameters":{"$ref":"` + at + `","type":"object"}}}],"tool_choice":{"type":"function","function":{"name":"fetch"}},` +
+		`"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"$schema":"` + at + `","$ref":"` + at + `"}}},"web_search_options":{"base_url":"` + at + `"},"prediction":{"type":"content","content":"` + at + `"},"webhook_url":"` + at + `"}`
+	asModel := `{"model":"` + at + `","messages":[{"role":"user","content":"hello"}]}`
+	said := ""
+	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Server", "X-Real-Ip", "True-Client-Ip", "X-Rewrite-Url", "X-Http-Host-Override", "X-Upstream", "X-Accordo-Pool", "X-Callback-Url", "Referer", "Origin", "Link", "Destination", "Openai-Base-Url", "Baggage", "Tracestate", "Via"} {
+		said += name + ": " + at + "\r\n"
+	}
 	for _, c := range []struct{ name, text, status string }{
+		{"addresses of pictures, files, tools, schemas and hooks", "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\n" + head + fmt.Sprintf("Content-Length: %d\r\nConnection: close\r\n\r\n", len(speaking)) + speaking, "200"},
+		{"an address as the model", "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\n" + head + fmt.Sprintf("Content-Length: %d\r\nConnection: close\r\n\r\n", len(asModel)) + asModel, "404"},
+		{"addresses in headers", "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\n" + said + head + length + helloBody, "200"},
 		{"an absolute address", "POST http://" + to + "/v1/chat/completions HTTP/1.1\r\nHost: " + to + "\r\n" + head + length + helloBody, "200"},
 		{"a tunnel", "CONNECT " + to + " HTTP/1.1\r\nHost: " + to + "\r\n" + head + "Connection: close\r\n\r\n", "404"},
 		{"the host of another", "POST /v1/chat/completions HTTP/1.1\r\nHost: " + to + "\r\n" + head + length + helloBody, "200"},
