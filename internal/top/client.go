@@ -162,6 +162,8 @@ func (c *client) ask(ctx context.Context, path string, read func(io.Reader) erro
 		return fmt.Errorf("%s does not know this token: `accordo up` prints a new admin token at every start; `accordo access new NAME --role operator` makes one that stays", c.base)
 	case http.StatusForbidden:
 		return fmt.Errorf("this token may not see %s: use an operator's", path)
+	case http.StatusTooManyRequests:
+		return fmt.Errorf("%s has got too many wrong tokens from this address: try again in %s s", c.base, resp.Header.Get("Retry-After"))
 	default:
 		return fmt.Errorf("%s%s answers with status %d: is it the operator's listener of accordo?", c.base, path, resp.StatusCode)
 	}

@@ -114,6 +114,11 @@ func TestRun_SaysWhatToChange(t *testing.T) {
 	defer other.Close()
 	html := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }))
 	defer html.Close()
+	waiting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	defer waiting.Close()
 	url := serve(t)
 	for name, row := range map[string]struct {
 		o    Options
@@ -123,6 +128,7 @@ func TestRun_SaysWhatToChange(t *testing.T) {
 		"another server":  {Options{Admin: other.URL, Token: "operator"}, "status 404: is it the operator's listener"},
 		"a page":          {Options{Admin: html.URL, Token: "operator"}, "something else than expected"},
 		"a wrong token":   {Options{Admin: url, Token: "wrong"}, "does not know this token"},
+		"guesses before":  {Options{Admin: waiting.URL, Token: "operator"}, "try again in 3 s"},
 		"no token":        {Options{Admin: url}, "set ACCORDO_ADMIN_TOKEN"},
 		"finance's token": {Options{Admin: url, Token: "finance"}, "use an operator's"},
 		"no address":      {Options{Admin: "localhost", Token: "operator"}, "write http://127.0.0.1:8081"},
