@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -142,11 +143,37 @@ func TestItself_ReadOnlyDisk(t *testing.T) {
 	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
 		t.Fatal(err)
 	}
-	out, code := d.command("up", d.file, "--data", d.data, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
-	if code != 1 {
-		t.Errorf("up: exit code %d\n%s", code, out)
+	cmd := exec.Command(binary, "up", d.file, "--data", d.data, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+	cmd.Env = append(cleanEnv(), d.env...)
+	out, err := cmd.CombinedOutput()
+	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(string(out), "read-only file system; give a directory that can be written") {
+		t.Errorf("up: %v, exit code %d\n%s", err, code, out)
+	}
+	if out, code := d.command("ledger", "verify", "--data", d.data); code != 0 || !strings.Contains(out, "the books are right") {
+		t.Errorf("verify on the read-only disk: exit code %d\n%s", code, out)
+	}
+	if tr := d.trace(id); len(tr.Attempts) != 1 || tr.Attempts[0].State != settle.Posted {
+		t.Errorf("trace on the read-only disk: %+v", tr)
 	}
 	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT, ""); err != nil {
+		t.Fatal(err)
+	}
+	// What a kill left in the log beside the books would be overlooked there.
+	wal := filepath.Join(d.data, "books.sqlite-wal")
+	if err := os.WriteFile(wal, []byte("left by a kill"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	out, err = exec.Command(binary, "ledger", "verify", "--data", d.data).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "copy the data directory to one that can be written") {
+		t.Errorf("verify of books with a log: %v\n%s", err, out)
+	}
+	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(wal); err != nil {
 		t.Fatal(err)
 	}
 	d.start()

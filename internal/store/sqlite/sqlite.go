@@ -115,7 +115,11 @@ func OpenReader(ctx context.Context, path string) (*Store, error) {
 }
 
 func openReader(path string) (*Store, error) {
-	read, err := open(path, "rw", "query_only(1)")
+	mode, err := readMode(path)
+	if err != nil {
+		return nil, err
+	}
+	read, err := open(path, mode, "query_only(1)")
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +127,20 @@ func openReader(path string) (*Store, error) {
 	s := &Store{path: path, read: read, known: newNames()}
 	s.close = sync.OnceValue(read.Close)
 	return s, nil
+}
+
+// readMode is how books are opened for reading: "rw", because readers beside a
+// writer share memory in a file, or "ro" on a disk that nobody can write.
+// There what a process that was killed left in the log beside the books could
+// only be overlooked, so that it is refused.
+func readMode(path string) (string, error) {
+	if !onReadOnlyDisk(path) {
+		return "rw", nil
+	}
+	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
+		return "", fmt.Errorf("read the books at %s: a part of them is still in %s, and the disk is read-only: copy the data directory to one that can be written", path, filepath.Base(path)+"-wal")
+	}
+	return "ro", nil
 }
 
 // Close closes the file. It may be called again.
@@ -134,8 +152,11 @@ func open(path, mode string, pragmas ...string) (*sql.DB, error) {
 		return nil, fmt.Errorf("open books: %w", err)
 	}
 	q := url.Values{"mode": {mode}, "_txlock": {"immediate"}}
-	if mode == "rw" {
+	if mode != "rwc" {
 		q.Set("_txlock", "deferred")
+	}
+	if mode == "ro" {
+		q.Set("immutable", "1")
 	}
 	q.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", BusyTimeoutMS))
 	for _, p := range pragmas {
