@@ -52,11 +52,17 @@ func keyOf(q *Request) key {
 	return key{q.Model, q.Variant, q.Plan, q.Channel, q.Territory}
 }
 
+// asks reports whether the key is the request's, without making one.
+func (k *key) asks(q *Request) bool {
+	return k.model == q.Model && k.variant == q.Variant && k.plan == q.Plan && k.channel == q.Channel && k.territory == q.Territory
+}
+
 // set returns the candidates for q, at most MaxSets of them kept.
-func (r *Router) set(now time.Time, k key) *set {
-	if r.last != nil && r.last.epoch == r.epoch && r.last.key == k {
-		return r.last
+func (r *Router) set(now time.Time, q *Request) *set {
+	if s := r.last; s != nil && s.epoch == r.epoch && s.key.asks(q) {
+		return s
 	}
+	k := keyOf(q)
 	s := r.sets[k]
 	if s == nil {
 		if len(r.order) >= MaxSets {

@@ -28,7 +28,7 @@ func (r *Router) Decide(now time.Time, q *Request, rnd uint64) Decision {
 	}
 	r.roll(at)
 	d := Decision{Sequence: r.seq}
-	s := r.set(now, keyOf(q))
+	s := r.set(now, q)
 	if q.Kind != "" && s.kind != "" && q.Kind != s.kind {
 		d.Reason = NoPool
 		return d

@@ -103,10 +103,10 @@ func (r *Router) reserve(at int64, c *candidate, in, out float64) Reservation {
 		r.reservations = append(r.reservations, reservation{})
 	}
 	v := &r.reservations[i]
-	*v = reservation{
-		pool: p.index, generation: v.generation + 1, in: in, out: out, window: r.windowEnd,
-		probe: p.health.failures >= failuresToOpen, others: int32(p.inFlight),
-	}
+	// The slot is empty. A whole one written in its place, of which the
+	// generation is read from the slot, would be made elsewhere and copied.
+	v.pool, v.generation, v.in, v.out, v.window = p.index, v.generation+1, in, out, r.windowEnd
+	v.probe, v.others = p.health.failures >= failuresToOpen, int32(p.inFlight)
 	if m := p.commitment; m != nil && c.clauses != nil && c.clauses.retires {
 		v.commitment, v.clauses, v.held = m, c.clauses, c.clauses.burns(in, out)
 		m.hold(v.held)

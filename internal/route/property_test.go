@@ -97,7 +97,7 @@ func checkChoice(t *rapid.T, a *alliance.Alliance, rights *right.Register, now t
 // checkScan holds what few steps say of the candidates against what a closer
 // look at each of them says.
 func checkScan(t *rapid.T, r *Router, now time.Time, q *Request) {
-	s := r.set(now, keyOf(q))
+	s := r.set(now, q)
 	few, all := make([]record.Considered, len(s.candidates)), make([]record.Considered, len(s.candidates))
 	a := weighing{at: now.UnixNano(), in: float64(q.Input), out: float64(q.Output)}
 	b := a
