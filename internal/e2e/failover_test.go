@@ -82,23 +82,25 @@ func TestFailover_NoFailureBeforeTheFirstByte(t *testing.T) {
 	unscript := func(p *provider) { p.script("  []\n") }
 	rows := []struct {
 		name  string
+		south string // its pools
 		kinds []string
 		dies  func(*provider)
 		back  func(*provider)
 	}{
-		{"its process is killed", all, (*provider).kill, (*provider).start},
-		{"it resets connections", all, fault("reset_at_byte: 0"), unscript},
-		{"it closes connections", all, fault("refuse: true"), unscript},
-		{"it answers with errors", all, fault("status: 500"), unscript},
+		{"its process is killed", quickSouth, all, (*provider).kill, (*provider).start},
+		{"it resets connections", quickSouth, all, fault("reset_at_byte: 0"), unscript},
+		{"it closes connections", quickSouth, all, fault("refuse: true"), unscript},
+		{"it answers with errors", quickSouth, all, fault("status: 500"), unscript},
 		// A plain answer comes as a whole, so that only the total timeout ends
-		// the wait for it: streams have one for the first token.
-		{"it hangs", []string{kindStream, kindUsage}, func(p *provider) { _ = p.cmd.Process.Signal(syscall.SIGSTOP) }, func(p *provider) { _ = p.cmd.Process.Signal(syscall.SIGCONT) }},
+		// the wait for it: streams have one for the first token, for which most
+		// of them wait here when it hangs.
+		{"it hangs", strings.ReplaceAll(quickSouth, "2ms", "60ms"), []string{kindStream, kindUsage}, func(p *provider) { _ = p.cmd.Process.Signal(syscall.SIGSTOP) }, func(p *provider) { _ = p.cmd.Process.Signal(syscall.SIGCONT) }},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			seed := seedOf(t)
-			north, south := startProvider(t, quickNorth), startProvider(t, quickSouth)
+			north, south := startProvider(t, quickNorth), startProvider(t, row.south)
 			d := deploy(t, setup{north: north, south: south, more: roomy})
 			resp, body := d.post(keyOpen, `{"model":"chat","messages":[{"role":"user","content":"hello"}]}`)
 			if resp.StatusCode != http.StatusOK {
