@@ -18,13 +18,18 @@ const (
 	turnEach = 50 * time.Millisecond
 	// turnStrain is the mean wait of a goroutine for a processor above which
 	// they are saturated.
-	turnStrain = time.Millisecond
+	turnStrain = 500 * time.Microsecond
 	// turnLeast is how many requests a processor may always have under way.
 	turnLeast = 32
 	// turnRate is how many requests a second a processor begins however many
 	// are under way: most of those wait for providers then, and whoever else
 	// uses the machine must not make a gateway idle.
 	turnRate = 1000
+	// turnPatience is how many strained looks in a row change nothing: a burst
+	// is over before the next.
+	turnPatience = 3
+	// turnBurst is how long the oldest waits in a queue that a burst has left.
+	turnBurst = 100 * time.Millisecond
 	// turnSteps looks without strain in a row make the bound grow by a quarter
 	// at each look, fewer by less.
 	turnSteps = 8
@@ -52,8 +57,8 @@ type turns struct {
 	waiting  int
 	ticking  bool // a call of tick will come
 	looked   time.Time
-	strained bool  // when it was looked at last
-	calm     int64 // looks without strain in a row, up to turnSteps
+	strained int   // looks with strain in a row
+	calm     int64 // looks without, up to turnSteps
 }
 
 // lane is those that wait whose plans have one share of the gateway.
@@ -138,18 +143,38 @@ func (t *turns) fill() {
 	}
 }
 
-// admit lets the first of the highest lane in. There is one.
+// admit lets one of the highest lane in. There is one.
 func (t *turns) admit() {
 	for i := range t.lanes {
-		for l := &t.lanes[i]; len(l.queue) > 0; {
-			w := l.queue[0]
-			l.queue[0], l.queue = nil, l.queue[1:]
-			if !w.left {
-				t.waiting--
-				t.underWay++
-				w.come <- true
-				return
-			}
+		if w := t.lanes[i].pop(t.now); w != nil {
+			t.waiting--
+			t.underWay++
+			w.come <- true
+			return
+		}
+	}
+}
+
+// pop takes the next of a lane, or nil: the oldest, unless it has waited so
+// long that the queue is no burst. Then most of it will be refused whatever
+// the order, and the newest is the one whose client still waits and whose
+// memory the processor's caches still hold.
+func (l *lane) pop(now func() time.Time) *turn {
+	for len(l.queue) > 0 && l.queue[0].left {
+		l.queue[0], l.queue = nil, l.queue[1:]
+	}
+	if len(l.queue) == 0 {
+		return nil
+	}
+	if w := l.queue[0]; now().Sub(w.since) < turnBurst {
+		l.queue[0], l.queue = nil, l.queue[1:]
+		return w
+	}
+	for { // ends at the oldest
+		last := len(l.queue) - 1
+		w := l.queue[last]
+		if l.queue[last], l.queue = nil, l.queue[:last]; !w.left {
+			return w
 		}
 	}
 }
@@ -179,8 +204,7 @@ func (t *turns) tick() {
 	}
 }
 
-// look moves the bound when it is time. One strained look changes nothing: a
-// burst is over before the next.
+// look moves the bound when it is time.
 func (t *turns) look(now time.Time) {
 	since := now.Sub(t.looked)
 	if since < turnEach {
@@ -188,19 +212,17 @@ func (t *turns) look(now time.Time) {
 	}
 	t.looked = now
 	delay := t.delay()
-	before := t.strained
-	t.strained = delay > turnStrain && since < 4*turnEach // longer: nobody came
-	if t.strained {
-		t.calm = 0
+	if delay > turnStrain && since < 4*turnEach { // longer: nobody came
+		t.strained, t.calm = t.strained+1, 0
 	} else {
-		t.calm = min(t.calm+1, turnSteps)
+		t.strained, t.calm = 0, min(t.calm+1, turnSteps)
 	}
 	switch {
-	case t.strained && before && delay > 4*turnStrain:
+	case t.strained > turnPatience && delay > 4*turnStrain:
 		t.bound = min(t.bound, max(t.least, t.underWay*3/4))
-	case t.strained && before:
+	case t.strained > turnPatience:
 		t.bound = min(t.bound, max(t.least, t.underWay*15/16))
-	case t.strained:
+	case t.strained > 0:
 	case t.waiting > 0:
 		t.bound = min(t.most, t.bound+t.bound*t.calm/(4*turnSteps)+1)
 	case t.calm == turnSteps:

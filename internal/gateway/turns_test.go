@@ -77,8 +77,8 @@ func TestTurns_BoundFollowsTheProcessors(t *testing.T) {
 			}
 		}
 		strain.set(2 * turnStrain)
-		pass(turns, turnEach)
-		bound("one strained look", 1000, 1000)
+		pass(turns, turnPatience*turnEach)
+		bound("a burst", 1000, 1000)
 		pass(turns, turnEach)
 		bound("strain", 900*15/16, 900*15/16)
 		strain.set(10 * turnStrain)
@@ -173,6 +173,43 @@ func TestTurns_HigherPlansFirstAndInOrder(t *testing.T) {
 			t.Errorf("served in the order %v, want %v", order, want)
 		}
 		drain(turns)
+	})
+}
+
+// In a queue that no burst has left the newest of a lane come first, of those
+// who have not gone.
+func TestTurns_NewestFirstWhereAQueueStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns, _ := testTurns(time.Hour)
+		turns.bound, turns.atLeast, turns.most = 1, 0, 1
+		var mu sync.Mutex
+		var order []int
+		ask := func(ctx context.Context, id int) {
+			go func() {
+				if turns.take(ctx, time.Now(), 1e6) {
+					mu.Lock()
+					order = append(order, id)
+					mu.Unlock()
+				}
+			}()
+			synctest.Wait()
+		}
+		gone, leave := context.WithCancel(context.Background())
+		ask(t.Context(), 0)
+		ask(t.Context(), 3)
+		ask(t.Context(), 2)
+		time.Sleep(turnBurst)
+		ask(t.Context(), 1)
+		ask(gone, 4)
+		leave()
+		synctest.Wait()
+		for range 4 {
+			turns.leave()
+			synctest.Wait()
+		}
+		if want := []int{0, 1, 2, 3}; !slices.Equal(order, want) {
+			t.Errorf("served in the order %v, want %v", order, want)
+		}
 	})
 }
 
