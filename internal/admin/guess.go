@@ -58,7 +58,7 @@ func (g *guesser) forget(now time.Time) {
 func (g *guesses) wait(from string, now time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	who := g.by[g.place(from)]
+	who := g.by[g.place(from, now)]
 	if who == nil {
 		return 0
 	}
@@ -73,19 +73,11 @@ func (g *guesses) wait(from string, now time.Time) time.Duration {
 func (g *guesses) wrong(from string, sum [sha256.Size]byte, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	place := g.place(from)
+	place := g.place(from, now)
 	who := g.by[place]
 	if who == nil {
-		if len(g.by) >= g.limit {
-			g.sweep(now)
-		}
-		if len(g.by) >= g.limit {
-			place = netip.Prefix{}
-		}
-		if who = g.by[place]; who == nil {
-			who = &guesser{at: now}
-			g.by[place] = who
-		}
+		who = &guesser{at: now}
+		g.by[place] = who
 	}
 	if slices.Contains(who.last[:], sum) {
 		return
@@ -100,9 +92,9 @@ func (g *guesses) wrong(from string, sum [sha256.Size]byte, now time.Time) {
 }
 
 // place is whom an address counts for: itself, an IPv6 address its network, as
-// whoever has one has all of it, and any address the common count while there
-// are too many.
-func (g *guesses) place(from string) netip.Prefix {
+// whoever has one has all of it, and an address that is not known the common
+// count while there are too many whose guesses are not forgotten.
+func (g *guesses) place(from string, now time.Time) netip.Prefix {
 	host, _, err := net.SplitHostPort(from)
 	if err != nil {
 		host = from
@@ -117,7 +109,13 @@ func (g *guesses) place(from string) netip.Prefix {
 		bits = 64
 	}
 	place, _ := ip.Prefix(bits)
-	if _, known := g.by[place]; !known && len(g.by) >= g.limit {
+	if g.by[place] != nil {
+		return place
+	}
+	if len(g.by) >= g.limit {
+		g.sweep(now)
+	}
+	if len(g.by) >= g.limit {
 		return netip.Prefix{}
 	}
 	return place

@@ -172,6 +172,27 @@ func TestGuessing_FromManyAddressesIsBounded(t *testing.T) {
 	}
 }
 
+// Addresses are told apart again as soon as the guesses of many are forgotten.
+func TestGuessing_TheCommonCountEnds(t *testing.T) {
+	g := guessable()
+	for i := range 2000 {
+		g.bearer(fmt.Sprintf("10.0.%d.%d:1", i>>8, i&255), fmt.Sprintf("guess-%d", i))
+	}
+	if code := g.bearer("203.0.113.1:1", token); code != 429 {
+		t.Fatalf("a new address among 2,000 that guess is answered %d: nothing is counted together", code)
+	}
+	g.now = g.now.Add(time.Minute)
+	for i := range 50 {
+		g.bearer("198.51.100.7:4000", fmt.Sprintf("later-%d", i))
+	}
+	if code := g.bearer("198.51.100.7:4000", token); code != 429 {
+		t.Errorf("the one that guesses: %d", code)
+	}
+	if code := g.bearer("203.0.113.1:1", token); code != 200 {
+		t.Errorf("another address waits with the one that guesses: %d", code)
+	}
+}
+
 func TestGuessing_AClockThatStepsBackOpensAndClosesNothing(t *testing.T) {
 	g := guessable()
 	const from = "198.51.100.7:4000"
