@@ -22,10 +22,12 @@ const (
 	aheadLeast = 32 << 10
 	// sectorBytes is what a disk writes whole or not at all, at least.
 	sectorBytes = 512
-	// proofBytes of the filler are never there by chance.
-	proofBytes = 8
-	// fillerBytes is the length of what a filler repeats.
+	// fillerBytes is the length of what a filler repeats. So many of it are
+	// never there by chance, nor by somebody's choice.
 	fillerBytes = 16
+	// proofBytes are enough at the end of a sector, where six digits of the
+	// checksum are among them.
+	proofBytes = 8
 )
 
 // filler is what a segment written ahead repeats, by the offset in the file.
@@ -117,7 +119,7 @@ func (s *scanner) unwrittenAt(f *filler) (int64, error) {
 		n = min(4, len(b)) // of the length itself
 	}
 	last := (s.pos + int64(n) + sectorBytes - 1) / sectorBytes * sectorBytes
-	if b, err = s.window(int(last-s.pos) + proofBytes); err != nil {
+	if b, err = s.window(int(last-s.pos) + fillerBytes); err != nil {
 		return 0, err
 	}
 	for end := (s.pos/sectorBytes + 1) * sectorBytes; end <= last; end += sectorBytes {
@@ -130,7 +132,7 @@ func (s *scanner) unwrittenAt(f *filler) (int64, error) {
 		if run == 0 || to-int64(run) >= int64(n) {
 			continue
 		}
-		if run+f.after(b[to:min(to+proofBytes, int64(len(b)))], s.pos+to) >= proofBytes {
+		if run >= proofBytes || run+f.after(b[to:min(to+fillerBytes, int64(len(b)))], s.pos+to) >= fillerBytes {
 			return s.pos + to - int64(run), nil
 		}
 	}

@@ -283,6 +283,27 @@ func TestAhead_DamageIsNoHole(t *testing.T) {
 	}
 }
 
+// TestAhead_NoTextOfARecordIsAHole: whoever chooses one knows the filler but
+// for the checksum, and may put it at any place.
+func TestAhead_NoTextOfARecordIsAHole(t *testing.T) {
+	for shift := range fillerBytes {
+		m := newMemFS()
+		o := aheadOptions(m)
+		o.SegmentBytes = 1 << 20
+		j, _ := mustOpen(t, o)
+		in := intent(1)
+		in.EndUser = strings.Repeat("-", shift) + strings.Repeat("ahead 00000000 \n", 3*sectorBytes/fillerBytes)
+		must(t)(j.Intent(t.Context(), in))
+		end := j.State().SegmentBytes
+		must(t)(j.Mark(t.Context()))
+		(*m.files[m.names()[0]])[end-1] ^= 1
+		var c *CorruptionError
+		if _, _, err := Open(dir, o); !errors.As(err, &c) || c.Sequence != 1 {
+			t.Errorf("text at byte %d: a damaged record is opened with %v", shift, err)
+		}
+	}
+}
+
 // TestRead_BesideAWriterThatWritesAhead reads with every number of records and
 // finds none missing: what stands behind the last is no damage.
 func TestRead_BesideAWriterThatWritesAhead(t *testing.T) {

@@ -67,8 +67,8 @@ type Options struct {
 //
 // Lock order: there is one lock, mu. The flag flushing is a token that whoever
 // set it keeps over a write without mu; it owns file, first, end, sum, dirty
-// and leftover, which change under mu as well, and ahead and extendAt. The flag syncing is the token
-// of whoever syncs file; the file is closed only without it.
+// and leftover, which change under mu as well, and ahead and extendAt. The flag
+// syncing is the token of whoever syncs file; the file is closed only without it.
 type Journal struct {
 	fs                FS
 	dir, node         string
