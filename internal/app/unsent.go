@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -42,7 +43,8 @@ func (u *unsent) Handle(err error) {
 	}
 }
 
-// withoutCredentials takes the values of the headers for collectors out of a text.
+// withoutCredentials takes the values of the headers for collectors out of a
+// text: as they are written, and as they are sent.
 func withoutCredentials(text string, environment []string) string {
 	for _, v := range environment {
 		name, list, _ := strings.Cut(v, "=")
@@ -50,8 +52,12 @@ func withoutCredentials(text string, environment []string) string {
 			continue
 		}
 		for header := range strings.SplitSeq(list, ",") {
-			if _, value, ok := strings.Cut(header, "="); ok && strings.TrimSpace(value) != "" {
-				text = strings.ReplaceAll(text, strings.TrimSpace(value), "…")
+			_, value, _ := strings.Cut(header, "=")
+			sent, _ := url.PathUnescape(value)
+			for _, v := range []string{value, sent} {
+				if v = strings.TrimSpace(v); v != "" {
+					text = strings.ReplaceAll(text, v, "…")
+				}
 			}
 		}
 	}

@@ -34,12 +34,12 @@ func TestUnsent_TellsEachFaultOnceAndNotMoreThanItsLimit(t *testing.T) {
 // A collector may answer with the key that it was sent, and OpenTelemetry
 // prints what it cannot read: none of it is logged or printed.
 func TestUnsent_TellsNoCredentialOfTheCollector(t *testing.T) {
-	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=planted-one, x-team = planted-two")
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=planted-one, x-team = planted-two,authorization=Bearer%20planted-five")
 	var b bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&b, nil))
 	u := &unsent{log: log, said: map[string]bool{}}
 	u.Handle(errors.New("traces export: 401 Unauthorized (body: no such key planted-three)"))
-	u.Handle(errors.New("partial success: planted-one and planted-two are over their quota" + strings.Repeat("x", 4*unsentText)))
+	u.Handle(errors.New("partial success: planted-one and Bearer planted-five are over their quota" + strings.Repeat("x", 4*unsentText)))
 	if !strings.Contains(b.String(), "401 Unauthorized") || !strings.Contains(b.String(), "partial success: … and … are") || strings.Contains(b.String(), "planted") || b.Len() > 2*unsentText+400 {
 		t.Errorf("told:\n%s", b.String())
 	}
