@@ -34,8 +34,8 @@ func newCertificates(o *UpOptions, clientCA string) (*certificates, error) {
 	return c, c.read()
 }
 
-// read reads the files. Sessions of TLS that began under other files do not go
-// on: their clients show who they are again.
+// read reads the files. A session of TLS that began before goes on only where
+// the authority of its client is still in force.
 func (c *certificates) read() error {
 	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
 	if err != nil {
