@@ -130,15 +130,16 @@ func openReader(path string) (*Store, error) {
 }
 
 // readMode is how books are opened for reading: "rw", because readers beside a
-// writer share memory in a file, or "ro" on a disk that nobody can write.
-// There what a process that was killed left in the log beside the books could
-// only be overlooked, so that it is refused.
+// writer share memory in a file, or "ro" on a disk that is read-only here.
+// A log beside the books, also an empty one, says that a process was killed or
+// writes them from where they can be written: both would be overlooked, so that
+// it is refused.
 func readMode(path string) (string, error) {
 	if !onReadOnlyDisk(path) {
 		return "rw", nil
 	}
-	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
-		return "", fmt.Errorf("read the books at %s: a part of them is still in %s, and the disk is read-only: copy the data directory to one that can be written", path, filepath.Base(path)+"-wal")
+	if _, err := os.Stat(path + "-wal"); !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read the books at %s: a process writes them or was killed (%s is there), and the disk is read-only here: stop it, or copy the data directory to one that can be written", path, filepath.Base(path)+"-wal")
 	}
 	return "ro", nil
 }
