@@ -16,7 +16,7 @@ type accessCommand struct {
 
 type accessNewCommand struct {
 	ID    string `arg:"" help:"Name of the access: lower-case letters, digits and hyphens."`
-	Role  string `help:"operator (all), finance (books, no chat, keys or routing) or partner (its own legs)." required:"" enum:"operator,finance,partner"`
+	Role  string `help:"operator (all), finance (books, requests and pools; no chat, keys or metrics) or partner (its own legs)." required:"" enum:"operator,finance,partner"`
 	Party string `help:"Of a partner: the party or tenant whose legs it sees."`
 	Data  string `help:"Data directory; a server may serve from it." default:"data" type:"path"`
 }

@@ -75,7 +75,11 @@ func Handler(o Options) http.Handler {
 		}
 		rest.ServeHTTP(w, r) // also what the first mux would only redirect or refuse
 	})
-	return securityHeaders(http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(all, 8<<20)))
+	own := http.NewCrossOriginProtection()
+	own.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		Refuse(w, http.StatusForbidden, "This came from another site's page, or a proxy in front changed the Host header: use the console under its own address, and let a proxy pass Host on.")
+	}))
+	return securityHeaders(own.Handler(http.MaxBytesHandler(all, 8<<20)))
 }
 
 // open are the routes that need no login.
@@ -125,6 +129,13 @@ func withLimit(r *http.Request, view func(limit int) (any, error)) (any, error) 
 		return nil, BadRequestError{Says: fmt.Sprintf("Write the limit as a number from 1 to %d.", MaxRequests)}
 	}
 	return view(min(n, MaxRequests))
+}
+
+// Refuse answers with the status and, as JSON, with what to do instead.
+func Refuse(w http.ResponseWriter, status int, says string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": says})
 }
 
 func writeJSON(w http.ResponseWriter, v any, err error) {

@@ -168,7 +168,7 @@ func (d *doctor) keys(a *alliance.Alliance) {
 	}
 	d.fine("keys", "%d keys of %d tenants", len(keys), len(a.Tenants))
 	if len(missing) > 0 && d.o.File != "" {
-		d.note("keys", "start `accordo up` to have them issued and shown once, or write the sha256 that `accordo key` prints", "not issued yet: %s", few(missing))
+		d.note("keys", "start `accordo up` to have them issued and shown once, or write the sha256 that `accordo key new` prints", "not issued yet: %s", few(missing))
 	}
 }
 

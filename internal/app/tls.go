@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync/atomic"
 
+	"github.com/accordo-ai/accordo/internal/admin"
 	"github.com/accordo-ai/accordo/internal/alliance"
 	"github.com/accordo-ai/accordo/internal/provider/upstream"
 )
@@ -127,7 +128,7 @@ func onlyLoopbackNames(next http.Handler) http.Handler {
 			host = host[1 : len(host)-1]
 		}
 		if host != "localhost" && net.ParseIP(host) == nil {
-			http.Error(w, "This address answers to localhost and to IP addresses only.", http.StatusMisdirectedRequest)
+			admin.Refuse(w, http.StatusMisdirectedRequest, "This address answers to localhost and to IP addresses only: ask for it under one of them.")
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -30,6 +30,8 @@ func TestRefusals_AreTheDialectsOwn(t *testing.T) {
 		{"a wrong method", "GET", "", "sk-open", "", nil, 405, "method_not_supported", "", "use POST"},
 		{"an unknown model", "POST", "", "sk-open", `{"model":"x","messages":[{}]}`, nil, 404, "model_not_found", "model", "does not exist"},
 		{"a model outside of the plan", "POST", "", "sk-open", `{"model":"hidden","messages":[{}]}`, nil, 404, "model_not_found", "model", "does not exist"},
+		{"a chat model asked for embeddings", "POST", "/v1/embeddings", "sk-open", `{"model":"m","input":"x"}`, nil, 404, "model_not_found", "model", "does not answer at /v1/embeddings. Ask it at /v1/chat/completions"},
+		{"a model outside of the plan asked for embeddings", "POST", "/v1/embeddings", "sk-open", `{"model":"hidden","input":"x"}`, nil, 404, "model_not_found", "model", "does not exist"},
 		{"another version", "POST", "", "sk-open", `{"model":"m@9","messages":[{}]}`, nil, 404, "model_not_found", "model", "does not exist"},
 		{"a body that is too large", "POST", "", "sk-open", `{"model":"m","x":"` + strings.Repeat("y", 3000) + `"}`, nil, 413, "request_too_large", "", "2000 bytes"},
 		{"duplicate keys", "POST", "", "sk-open", `{"model":"m","model":"m","messages":[{}]}`, nil, 400, "duplicate_parameter", "model", "twice"},

@@ -176,7 +176,13 @@ func TestModels_OnlyWhatTheKeyMaySee(t *testing.T) {
 	if resp, body := h.do("GET", "/v1/models/fam", "sk-open", ""); resp.StatusCode != 200 || !strings.Contains(body, `"id":"fam"`) {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
+	if rows, _ := h.g.Recent(10); len(rows) != 0 {
+		t.Errorf("lists of models are among the requests: %+v", rows)
+	}
 	if resp, body := h.do("GET", "/v1/models/hidden", "sk-open", ""); resp.StatusCode != 404 || !strings.Contains(body, "model_not_found") {
 		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	if rows, _ := h.g.Recent(10); len(rows) != 1 || rows[0].Status != 404 {
+		t.Errorf("the refused one is not among the requests: %+v", rows)
 	}
 }

@@ -82,7 +82,9 @@ func (c *call) close() {
 	c.row.Duration = c.g.now().Sub(c.At)
 	c.row.ID, c.row.At, c.row.Tenant, c.row.Key = c.ID, c.At, string(c.key.Tenant), string(c.key.ID)
 	c.row.Plan, c.row.Territory, c.row.Attempts, c.row.Stream = string(c.key.plan.ID), string(c.Territory), c.Attempts, c.req != nil && c.req.Stream
-	c.g.recent.add(c.row)
+	if c.Kind != 0 || c.row.Status != http.StatusOK {
+		c.g.recent.add(c.row) // a list of models asked nothing of anybody
+	}
 	c.g.metrics.request(c)
 	c.endLog()
 	c.free()

@@ -83,19 +83,20 @@ func (q *Request) Resolve() *openai.Error {
 	if _, have, _ := strings.Cut(q.Shown(), "@"); version != "" && version != have {
 		return openai.NoModel(q.Asked)
 	}
-	if kind := kindOf(m); q.Kind == 0 {
+	kind := kindOf(m)
+	if q.Kind == 0 {
 		q.Kind = kind
-	} else if q.Kind != kind {
-		return openai.NoModel(q.Asked)
 	}
 	w := Where{Territory: q.Territory, Surface: q.Surface, OptedIn: v != nil && slices.Contains(q.Key.OptIn, v.ID), At: q.At}
 	verdict := Judge(a, q.Plan, m, v, w)
-	switch verdict.Code {
-	case "":
+	switch {
+	case verdict.Code == NotInPlan:
+		return openai.NoModel(q.Asked) // before the kind, which would tell that the model is there
+	case q.Kind != kind:
+		return openai.OtherKind(q.Asked, kind)
+	case verdict.Code == "":
 		return nil
-	case NotInPlan:
-		return openai.NoModel(q.Asked)
-	case SurfaceNotInPlan:
+	case verdict.Code == SurfaceNotInPlan:
 		return openai.Forbidden(verdict.Code, "Refused: %s. A trusted key states it in x-accordo-surface.", verdict.Why)
 	}
 	return openai.Forbidden(verdict.Code, "Refused: %s%s.", verdict.Why, sources(verdict.Claims))

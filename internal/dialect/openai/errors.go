@@ -122,6 +122,16 @@ func NoModel(model string) *Error {
 	return &Error{Status: 404, Type: TypeInvalidRequest, Code: "model_not_found", Param: "model", Message: fmt.Sprintf("The model `%s` does not exist or you do not have access to it. GET /v1/models lists what this key may use.", clip(model, 128))}
 }
 
+// OtherKind is the answer to a model that was asked at the address of another
+// kind than its own, which is kind.
+func OtherKind(model string, kind Kind) *Error {
+	asked, own := "/v1/embeddings", "/v1/chat/completions"
+	if kind == Embedding {
+		asked, own = own, asked
+	}
+	return &Error{Status: 404, Type: TypeInvalidRequest, Code: "model_not_found", Param: "model", Message: fmt.Sprintf("The model `%s` does not answer at %s. Ask it at %s, or ask another model here; GET /v1/models lists what this key may use.", clip(model, 128), asked, own)}
+}
+
 // NoPath is the answer to an address that is not served.
 func NoPath(method, path string) *Error {
 	return &Error{Status: 404, Type: TypeInvalidRequest, Message: fmt.Sprintf("Invalid URL (%s %s). This gateway serves POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models and GET /v1/models/{id}.", clip(method, 16), clip(path, 128))}
