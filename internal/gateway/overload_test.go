@@ -130,8 +130,39 @@ func TestOverload_SaturatedProcessorsRefuseWhoWaitedTooLong(t *testing.T) {
 	})
 }
 
-// Those who wait for their turn hear of a stop, and those who left are not
-// served.
+// Those who left while they waited for their turn cost no attempt.
+func TestOverload_WhoLeftTheQueueIsNotServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, before := saturated(t, time.Hour)
+		leaving, leave := context.WithCancel(t.Context())
+		var wait sync.WaitGroup
+		ask := func(ctx context.Context, n int) {
+			for range n {
+				wait.Go(func() {
+					r, _ := http.NewRequestWithContext(ctx, "POST", h.url+"/v1/chat/completions", strings.NewReader(hello))
+					r.Header.Set("Authorization", "Bearer sk-open")
+					if resp, err := h.client.Do(r); err == nil {
+						_, _ = io.Copy(io.Discard, resp.Body)
+						resp.Body.Close()
+					}
+				})
+			}
+			synctest.Wait()
+		}
+		n := 200 * runtime.GOMAXPROCS(0) // four ticks begin them all
+		ask(t.Context(), n)
+		ask(leaving, 50)
+		leave()
+		wait.Wait()
+		time.Sleep(time.Minute)
+		if began := len(h.attempts()) - before; began != n {
+			t.Errorf("%d attempts of %d that stayed", began, n)
+		}
+		h.noHolds()
+	})
+}
+
+// Those who wait for their turn hear of a stop.
 func TestOverload_WhoWaitsHearsOfAStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, before := saturated(t, time.Hour)

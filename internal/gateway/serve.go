@@ -37,6 +37,7 @@ type call struct {
 	row      Row
 	trace    RequestSpan // or nil
 	logged   *recorder   // or nil
+	waited   bool        // for its turn, so long that the client may have left
 	racing   bool        // two attempts are under way: what is held is for both
 }
 
@@ -60,6 +61,9 @@ func (c *call) serve() {
 	c.beginLog()
 	defer c.close()
 	e := c.decode()
+	if e == nil && c.leftInQueue() {
+		e = clientLeft()
+	}
 	if e == nil {
 		e = c.Resolve()
 	}

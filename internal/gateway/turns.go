@@ -263,6 +263,7 @@ func (c *call) inTurn() {
 	t := c.g.turns
 	if t.take(c.r.Context(), c.At, c.key.share) {
 		defer t.leave()
+		c.waited = t.now().Sub(c.At) >= turnBurst
 		c.serve()
 		return
 	}
@@ -274,4 +275,22 @@ func (c *call) inTurn() {
 	default:
 		c.refuse(openai.Server(503, "overloaded", time.Second, "The gateway is saturated, and the request has waited %s for its turn, which requests of plans of a higher priority than %s get first. Try again in a moment.", t.longest, c.key.plan.ID))
 	}
+}
+
+// goneTime is how long net/http may take to see that a client has left.
+const goneTime = time.Millisecond
+
+// leftInQueue reports whether the client has left while its request waited. It
+// is asked once the body is read: net/http does not look before.
+func (c *call) leftInQueue() bool {
+	if !c.waited {
+		return false
+	}
+	timer := time.NewTimer(goneTime)
+	defer timer.Stop()
+	select {
+	case <-c.r.Context().Done():
+	case <-timer.C:
+	}
+	return c.gone()
 }
