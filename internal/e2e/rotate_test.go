@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -95,23 +93,6 @@ func TestSecurity_CertificatesAreReadAgain(t *testing.T) {
 		t.Error("it does not say that the file cannot be used")
 	}
 	check("with a file that is none", second, first)
-
-	// HTTP/2 is offered still.
-	c, k := second.issue("client")
-	pair, err := tls.LoadX509KeyPair(c, k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(second.cert)
-	conn, err := tls.Dial("tcp", regexp.MustCompile(`https://([^/]+)`).FindStringSubmatch(m[2])[1], &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if got := conn.ConnectionState().NegotiatedProtocol; got != "h2" {
-		t.Errorf("protocol %q", got)
-	}
 }
 
 // A provider's credential in a file is changed without a restart and without
