@@ -37,7 +37,8 @@ func (l *limitedListener) problems(list []string, now time.Time) []string {
 }
 
 // clockWatch notices that the clock of the machine was set. Setting it does
-// not change how much time has passed since the start.
+// not change how much time has passed since the start. A machine that sleeps
+// looks the same where its sleep does not count as time that passes.
 type clockWatch struct {
 	mu      sync.Mutex
 	base    time.Time     // what the clock said at the start, as it is set now; zero: not known yet
@@ -58,11 +59,11 @@ func (c *clockWatch) problems(now time.Time, elapsed time.Duration, journal time
 		c.base, c.step, c.stepped = base, step, elapsed
 	}
 	if c.step != 0 && elapsed-c.stepped < steppedTime {
-		way := "forward"
+		way, slept := "forward", ", or the machine slept"
 		if c.step < 0 {
-			way = "back"
+			way, slept = "back", ""
 		}
-		list = append(list, fmt.Sprintf("The clock of this machine was set %s by %s while requests were served. They are served on, and limits and rights go by the clock as it is now; keep it with NTP.", way, c.step.Abs().Round(time.Second)))
+		list = append(list, fmt.Sprintf("The clock of this machine was set %s by %s while requests were served%s. They are served on, and limits and rights go by the clock as it is now; keep it with NTP.", way, c.step.Abs().Round(time.Second), slept))
 	}
 	if behind := journal.Sub(now); behind > clockSlack {
 		list = append(list, fmt.Sprintf("The clock is %s behind the journal's last record. Requests are served, and recorded at that record's time until the clock has passed it: look at the clock.", behind.Round(time.Second)))

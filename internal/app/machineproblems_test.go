@@ -11,7 +11,7 @@ import (
 // and a clock that only runs, or is slewed, is not.
 func TestClockWatch_SaysThatTheClockWasSet(t *testing.T) {
 	start := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
-	const back, forward, behind = "set back by 1h0m0s", "set forward by 24h0m0s", "behind the journal's last record"
+	const back, forward, behind = "set back by 1h0m0s", "set forward by 24h0m0s while requests were served, or the machine slept.", "behind the journal's last record"
 	type look struct {
 		elapsed time.Duration // since the start
 		off     time.Duration // of the clock
