@@ -87,7 +87,7 @@ func Up(ctx context.Context, o UpOptions) error {
 
 func (o *UpOptions) check() error {
 	if o.File != "" && (o.DemoKey != "" || o.AdminToken != "") {
-		return errors.New("ACCORDO_DEMO_KEY and ACCORDO_ADMIN_TOKEN choose key and token of the built-in example only, and one of them is set: a file's own are made and printed at the start. Unset them here (env -u ACCORDO_ADMIN_TOKEN accordo up FILE), or leave out the file")
+		return errors.New("ACCORDO_DEMO_KEY and ACCORDO_ADMIN_TOKEN are for the built-in example only, and one of them is set: a file's own are made and printed at the start. Unset them here (env -u ACCORDO_ADMIN_TOKEN accordo up FILE), or leave out the file")
 	}
 	if (o.TLSCert == "") != (o.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key go together")
