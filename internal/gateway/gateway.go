@@ -107,7 +107,7 @@ type Gateway struct {
 	retries  tokens
 	bodies   memory
 	slabs    slabs
-	turns    *turns
+	permits  *permits
 	inFlight atomic.Int64
 	draining atomic.Bool
 	idle     chan struct{}
@@ -141,7 +141,7 @@ func New(d Deps, s State) (*Gateway, error) {
 	if d.ProcessorDelay == nil {
 		d.ProcessorDelay = processorDelay()
 	}
-	g.turns = newTurns(&g.limits, int64(runtime.GOMAXPROCS(0)), g.metrics.waiting, g.now, d.ProcessorDelay)
+	g.permits = newPermits(&g.limits, int64(runtime.GOMAXPROCS(0)), g.metrics.waiting, g.now, d.ProcessorDelay)
 	g.retries.level.Store(g.limits.ofRequest().RetryBudget())
 	g.base, g.cut = context.WithCancelCause(context.Background())
 	c, err := compile(s)
@@ -291,10 +291,10 @@ func (c *call) handle(busy int64) {
 	switch path {
 	case chatPath:
 		c.Kind = openai.Chat
-		c.inTurn()
+		c.serve()
 	case embeddingPath:
 		c.Kind = openai.Embedding
-		c.inTurn()
+		c.serve()
 	default:
 		c.serveModels(strings.TrimPrefix(strings.TrimPrefix(path, modelsPath), "/"))
 	}

@@ -24,7 +24,7 @@ type Limits struct {
 	RetryBurst   int   // retries that may come at once, over all requests
 	RetryPercent int   // retries per 100 requests in the long run
 	HeaderTime   time.Duration
-	TurnTime     time.Duration // that a request waits while the processors are saturated
+	PermitTime   time.Duration // that a request waits while the processors are saturated
 	BodyTime     time.Duration // for a request's body to arrive
 	WriteTime    time.Duration // for a client to take what is written
 	FirstToken   time.Duration // from the call to the first event of a stream
@@ -46,7 +46,7 @@ const (
 	RetryBurst   = request.RetryBurst
 	RetryPercent = request.RetryPercent
 	HeaderTime   = 10 * time.Second
-	TurnTime     = 5 * time.Second
+	PermitTime   = 5 * time.Second
 	BodyTime     = 30 * time.Second
 	WriteTime    = 30 * time.Second
 	FirstToken   = 60 * time.Second
@@ -71,7 +71,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.RetryBurst, RetryBurst)
 	set(&l.RetryPercent, RetryPercent)
 	set(&l.HeaderTime, HeaderTime)
-	set(&l.TurnTime, TurnTime)
+	set(&l.PermitTime, PermitTime)
 	set(&l.BodyTime, BodyTime)
 	set(&l.WriteTime, WriteTime)
 	set(&l.FirstToken, FirstToken)

@@ -54,7 +54,7 @@ func NewMetrics() *Metrics {
 		return v
 	}
 	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "accordo_requests_in_flight", Help: "Requests under way."})
-	m.waiting = prometheus.NewGauge(prometheus.GaugeOpts{Name: "accordo_requests_waiting", Help: "Requests that wait for their turn, because the processors are saturated."})
+	m.waiting = prometheus.NewGauge(prometheus.GaugeOpts{Name: "accordo_requests_waiting", Help: "Requests that wait for a permit, because the processors are saturated."})
 	m.retries = prometheus.NewCounter(prometheus.CounterOpts{Name: "accordo_retries_total", Help: "Attempts after the first of a request."})
 	m.hedges = prometheus.NewCounter(prometheus.CounterOpts{Name: "accordo_hedges_total", Help: "Second attempts sent because the first had not begun to answer."})
 	m.overshoot = prometheus.NewCounter(prometheus.CounterOpts{Name: "accordo_hold_overshoot_total", Help: "Requests that used more than their hold."})

@@ -84,7 +84,7 @@ func TestOverload_LowPriorityIsRefusedFirst(t *testing.T) {
 // saturated is a gateway whose processors are saturated, and whose provider
 // takes its time. It has served before requests already.
 func saturated(t *testing.T, longest time.Duration) (h *harness, before int) {
-	h = start(t, setup{pipes: true, limits: gateway.Limits{TurnTime: longest}, strain: func() time.Duration { return time.Second }, change: func(a *alliance.Alliance, _ map[alliance.PoolID]string) {
+	h = start(t, setup{pipes: true, limits: gateway.Limits{PermitTime: longest}, strain: func() time.Duration { return time.Second }, change: func(a *alliance.Alliance, _ map[alliance.PoolID]string) {
 		for i := range a.Pools {
 			a.Pools[i].MaxInFlight = 10_000
 		}
@@ -99,7 +99,7 @@ func saturated(t *testing.T, longest time.Duration) (h *harness, before int) {
 	return h, before + 1
 }
 
-// While the processors are saturated requests wait for their turn, at most
+// While the processors are saturated requests wait for a permit, at most
 // for the limit, and those that were refused leave nothing behind.
 func TestOverload_SaturatedProcessorsRefuseWhoWaitedTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestOverload_SaturatedProcessorsRefuseWhoWaitedTooLong(t *testing.T) {
 	})
 }
 
-// Those who left while they waited for their turn cost no attempt.
+// Those who left while they waited for a permit cost no attempt.
 func TestOverload_WhoLeftTheQueueIsNotServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, before := saturated(t, time.Hour)
@@ -162,7 +162,7 @@ func TestOverload_WhoLeftTheQueueIsNotServed(t *testing.T) {
 	})
 }
 
-// Those who wait for their turn hear of a stop.
+// Those who wait for a permit hear of a stop.
 func TestOverload_WhoWaitsHearsOfAStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, before := saturated(t, time.Hour)
@@ -195,7 +195,7 @@ func TestOverload_WhoWaitsHearsOfAStop(t *testing.T) {
 			}
 		}
 		if began := len(h.attempts()) - before; began == 0 || began >= n {
-			t.Errorf("%d of %d had their turn", began, n)
+			t.Errorf("%d of %d had a permit", began, n)
 		}
 		h.noHolds()
 	})

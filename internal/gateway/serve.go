@@ -37,7 +37,6 @@ type call struct {
 	row      Row
 	trace    RequestSpan // or nil
 	logged   *recorder   // or nil
-	waited   bool        // for its turn, so long that the client may have left
 	racing   bool        // two attempts are under way: what is held is for both
 }
 
@@ -60,23 +59,33 @@ func (c *call) serve() {
 	c.beginTrace()
 	c.beginLog()
 	defer c.close()
-	e := c.decode()
-	if e == nil && c.leftInQueue() {
-		e = clientLeft()
+	if e := c.respond(); e != nil {
+		c.refuse(e)
 	}
-	if e == nil {
-		e = c.Resolve()
-	}
-	if e == nil {
-		e = c.admit()
-	}
+}
+
+// respond reads the request, waits for a permit and answers. It waits with the
+// body, which bounds how long a permit is kept by a client that sends slowly,
+// and lets net/http see a client that leaves.
+func (c *call) respond() *openai.Error {
+	body, e := c.read()
 	if e != nil {
-		c.refuse(e)
-		return
+		return e
 	}
-	if e := c.answer(); e != nil {
-		c.refuse(e)
+	if e := c.permit(); e != nil {
+		return e
 	}
+	defer c.g.permits.leave()
+	if e := c.scan(body); e != nil {
+		return e
+	}
+	if e := c.Resolve(); e != nil {
+		return e
+	}
+	if e := c.admit(); e != nil {
+		return e
+	}
+	return c.answer()
 }
 
 // close runs on every path: the hold never outlives the request.
@@ -97,14 +106,14 @@ func (c *call) close() {
 	}
 }
 
-// decode reads the body whole, within its limits, and scans it once.
-func (c *call) decode() *openai.Error {
+// read returns the body whole, within its limits.
+func (c *call) read() ([]byte, *openai.Error) {
 	limits := &c.g.limits
 	if e := encoded(c.r.Header); e != nil {
-		return e
+		return nil, e
 	}
 	if c.r.ContentLength > limits.BodyBytes {
-		return openai.TooLarge(limits.BodyBytes)
+		return nil, openai.TooLarge(limits.BodyBytes)
 	}
 	rc := http.NewResponseController(c.w)
 	if c.r.ContentLength != 0 {
@@ -114,15 +123,20 @@ func (c *call) decode() *openai.Error {
 	c.body = held
 	switch {
 	case errors.Is(err, errTooLarge):
-		return openai.TooLarge(limits.BodyBytes)
+		return nil, openai.TooLarge(limits.BodyBytes)
 	case errors.Is(err, errNoMemory):
-		return openai.Server(503, "overloaded", time.Second, "The gateway holds as many large requests as it can. Try again in a moment.")
+		return nil, openai.Server(503, "overloaded", time.Second, "The gateway holds as many large requests as it can. Try again in a moment.")
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return openai.Slow(limits.BodyTime)
+		return nil, openai.Slow(limits.BodyTime)
 	case err != nil:
-		return openai.Invalid("", "", "The body of the request could not be read to its end. Send it again, with a Content-Length that is its length.")
+		return nil, openai.Invalid("", "", "The body of the request could not be read to its end. Send it again, with a Content-Length that is its length.")
 	}
 	_ = rc.SetReadDeadline(time.Time{})
+	return body, nil
+}
+
+// scan looks at the body once for what the gateway has to know.
+func (c *call) scan(body []byte) *openai.Error {
 	var e *openai.Error
 	if c.req, e = openai.Scan(c.Kind, body); e != nil {
 		return e

@@ -12,39 +12,39 @@ import (
 	"github.com/accordo-ai/accordo/internal/dialect/openai"
 )
 
-// How turns are given while the processors are saturated.
+// How permits are given while the processors are saturated.
 const (
-	// turnEach is how often the wait for a processor is looked at.
-	turnEach = 50 * time.Millisecond
-	// turnStrain is the mean wait of a goroutine for a processor above which
+	// permitEach is how often the wait for a processor is looked at.
+	permitEach = 50 * time.Millisecond
+	// permitStrain is the mean wait of a goroutine for a processor above which
 	// they are saturated.
-	turnStrain = 500 * time.Microsecond
-	// turnLeast is how many requests a processor may always have under way.
-	turnLeast = 32
-	// turnRate is how many requests a second a processor begins however many
+	permitStrain = 500 * time.Microsecond
+	// permitLeast is how many requests a processor may always have under way.
+	permitLeast = 32
+	// permitRate is how many requests a second a processor begins however many
 	// are under way: most of those wait for providers then, and whoever else
 	// uses the machine must not make a gateway idle.
-	turnRate = 1000
-	// turnPatience is how many strained looks in a row change nothing: a burst
+	permitRate = 1000
+	// permitPatience is how many strained looks in a row change nothing: a burst
 	// is over before the next.
-	turnPatience = 3
-	// turnBurst is how long the oldest waits in a queue that a burst has left.
-	turnBurst = 100 * time.Millisecond
-	// turnSteps looks without strain in a row make the bound grow by a quarter
+	permitPatience = 3
+	// permitBurst is how long the oldest waits in a queue that a burst has left.
+	permitBurst = 100 * time.Millisecond
+	// permitSteps looks without strain in a row make the bound grow by a quarter
 	// at each look, fewer by less.
-	turnSteps = 8
+	permitSteps = 8
 )
 
-// turns bounds the requests under way to what the processors get done. Beyond
+// permits bounds the requests under way to what the processors get done. Beyond
 // that each request more makes all of them slower, because what they keep in
-// memory fits no cache: they wait before their body is read, in the order of
+// memory fits no cache: they wait once their body is read, in the order of
 // their plans' priority, and are refused after a time.
 //
 // The bound follows the wait of goroutines for a processor: it shrinks while
 // that is long and grows while it is short, and without strain there is none.
-type turns struct {
+type permits struct {
 	most, least int64         // between which the bound moves
-	atLeast     int64         // begun in turnEach, whatever the bound
+	atLeast     int64         // begun in permitEach, whatever the bound
 	longest     time.Duration // that a request waits
 	queued      prometheus.Gauge
 	now         func() time.Time
@@ -58,32 +58,32 @@ type turns struct {
 	ticking  bool // a call of tick will come
 	looked   time.Time
 	strained int   // looks with strain in a row
-	calm     int64 // looks without, up to turnSteps
+	calm     int64 // looks without, up to permitSteps
 }
 
 // lane is those that wait whose plans have one share of the gateway.
 type lane struct {
 	share int64
-	queue []*turn
+	queue []*waiter
 }
 
-// turn is a request that waits. It hears once whether its turn has come.
-type turn struct {
+// waiter is a request that waits. It hears once whether it has its permit.
+type waiter struct {
 	since time.Time
 	come  chan bool
 	left  bool
 }
 
-func newTurns(l *Limits, processors int64, queued prometheus.Gauge, now func() time.Time, delay func() time.Duration) *turns {
-	return &turns{
-		most: l.Concurrent, bound: l.Concurrent, least: turnLeast * processors, atLeast: turnRate * processors * int64(turnEach) / int64(time.Second),
-		longest: l.TurnTime, queued: queued, now: now, delay: delay,
+func newPermits(l *Limits, processors int64, queued prometheus.Gauge, now func() time.Time, delay func() time.Duration) *permits {
+	return &permits{
+		most: l.Concurrent, bound: l.Concurrent, least: permitLeast * processors, atLeast: permitRate * processors * int64(permitEach) / int64(time.Second),
+		longest: l.PermitTime, queued: queued, now: now, delay: delay,
 	}
 }
 
-// take waits for a turn of a request of a plan with this share. When ok, leave
-// must be called.
-func (t *turns) take(ctx context.Context, now time.Time, share int64) (ok bool) {
+// take waits for a permit for a request of a plan with this share. When ok,
+// leave must be called.
+func (t *permits) take(ctx context.Context, now time.Time, share int64) (ok bool) {
 	t.mu.Lock()
 	t.look(now)
 	if t.waiting == 0 && t.underWay < t.bound {
@@ -91,13 +91,13 @@ func (t *turns) take(ctx context.Context, now time.Time, share int64) (ok bool) 
 		t.mu.Unlock()
 		return true
 	}
-	w := &turn{since: now, come: make(chan bool, 1)}
+	w := &waiter{since: now, come: make(chan bool, 1)}
 	l := t.lane(share)
 	l.queue = append(l.queue, w)
 	t.waiting++
 	if !t.ticking {
 		t.ticking = true
-		time.AfterFunc(turnEach, t.tick)
+		time.AfterFunc(permitEach, t.tick)
 	}
 	t.fill()
 	t.mu.Unlock()
@@ -120,7 +120,7 @@ func (t *turns) take(ctx context.Context, now time.Time, share int64) (ok bool) 
 }
 
 // lane finds or makes the lane of a share. There are as many as priorities.
-func (t *turns) lane(share int64) *lane {
+func (t *permits) lane(share int64) *lane {
 	i, ok := slices.BinarySearchFunc(t.lanes, share, func(l lane, share int64) int { return int(share - l.share) })
 	if !ok {
 		t.lanes = slices.Insert(t.lanes, i, lane{share: share})
@@ -128,8 +128,8 @@ func (t *turns) lane(share int64) *lane {
 	return &t.lanes[i]
 }
 
-// leave ends the turn of a request.
-func (t *turns) leave() {
+// leave gives a permit back.
+func (t *permits) leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.underWay--
@@ -137,14 +137,14 @@ func (t *turns) leave() {
 }
 
 // fill lets in whom the bound allows.
-func (t *turns) fill() {
+func (t *permits) fill() {
 	for t.waiting > 0 && t.underWay < t.bound {
 		t.admit()
 	}
 }
 
 // admit lets one of the highest lane in. There is one.
-func (t *turns) admit() {
+func (t *permits) admit() {
 	for i := range t.lanes {
 		if w := t.lanes[i].pop(t.now); w != nil {
 			t.waiting--
@@ -159,14 +159,14 @@ func (t *turns) admit() {
 // long that the queue is no burst. Then most of it will be refused whatever
 // the order, and the newest is the one whose client still waits and whose
 // memory the processor's caches still hold.
-func (l *lane) pop(now func() time.Time) *turn {
+func (l *lane) pop(now func() time.Time) *waiter {
 	for len(l.queue) > 0 && l.queue[0].left {
 		l.queue[0], l.queue = nil, l.queue[1:]
 	}
 	if len(l.queue) == 0 {
 		return nil
 	}
-	if w := l.queue[0]; now().Sub(w.since) < turnBurst {
+	if w := l.queue[0]; now().Sub(w.since) < permitBurst {
 		l.queue[0], l.queue = nil, l.queue[1:]
 		return w
 	}
@@ -181,7 +181,7 @@ func (l *lane) pop(now func() time.Time) *turn {
 
 // tick runs while requests wait: it refuses those who have waited long enough,
 // and lets in whom the bound or the least rate allows.
-func (t *turns) tick() {
+func (t *permits) tick() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
@@ -200,32 +200,32 @@ func (t *turns) tick() {
 	}
 	t.fill()
 	if t.ticking = t.waiting > 0; t.ticking {
-		time.AfterFunc(turnEach, t.tick)
+		time.AfterFunc(permitEach, t.tick)
 	}
 }
 
 // look moves the bound when it is time.
-func (t *turns) look(now time.Time) {
+func (t *permits) look(now time.Time) {
 	since := now.Sub(t.looked)
-	if since < turnEach {
+	if since < permitEach {
 		return
 	}
 	t.looked = now
 	delay := t.delay()
-	if delay > turnStrain && since < 4*turnEach { // longer: nobody came
+	if delay > permitStrain && since < 4*permitEach { // longer: nobody came
 		t.strained, t.calm = t.strained+1, 0
 	} else {
-		t.strained, t.calm = 0, min(t.calm+1, turnSteps)
+		t.strained, t.calm = 0, min(t.calm+1, permitSteps)
 	}
 	switch {
-	case t.strained > turnPatience && delay > 4*turnStrain:
+	case t.strained > permitPatience && delay > 4*permitStrain:
 		t.bound = min(t.bound, max(t.least, t.underWay*3/4))
-	case t.strained > turnPatience:
+	case t.strained > permitPatience:
 		t.bound = min(t.bound, max(t.least, t.underWay*15/16))
 	case t.strained > 0:
 	case t.waiting > 0:
-		t.bound = min(t.most, t.bound+t.bound*t.calm/(4*turnSteps)+1)
-	case t.calm == turnSteps:
+		t.bound = min(t.most, t.bound+t.bound*t.calm/(4*permitSteps)+1)
+	case t.calm == permitSteps:
 		t.bound = t.most
 	}
 }
@@ -258,39 +258,16 @@ func processorDelay() func() time.Duration {
 	}
 }
 
-// inTurn serves the request when its turn comes.
-func (c *call) inTurn() {
-	t := c.g.turns
-	if t.take(c.r.Context(), c.At, c.key.share) {
-		defer t.leave()
-		c.waited = t.now().Sub(c.At) >= turnBurst
-		c.serve()
-		return
-	}
+// permit waits for a permit. Without an error the caller gives it back.
+func (c *call) permit() *openai.Error {
+	t := c.g.permits
 	switch {
+	case t.take(c.r.Context(), c.g.now(), c.key.share):
+		return nil
 	case c.gone():
-		c.refuse(clientLeft())
+		return clientLeft()
 	case c.r.Context().Err() != nil:
-		c.refuse(stopping())
-	default:
-		c.refuse(openai.Server(503, "overloaded", time.Second, "The gateway is saturated, and the request has waited %s for its turn, which requests of plans of a higher priority than %s get first. Try again in a moment.", t.longest, c.key.plan.ID))
+		return stopping()
 	}
-}
-
-// goneTime is how long net/http may take to see that a client has left.
-const goneTime = time.Millisecond
-
-// leftInQueue reports whether the client has left while its request waited. It
-// is asked once the body is read: net/http does not look before.
-func (c *call) leftInQueue() bool {
-	if !c.waited {
-		return false
-	}
-	timer := time.NewTimer(goneTime)
-	defer timer.Stop()
-	select {
-	case <-c.r.Context().Done():
-	case <-timer.C:
-	}
-	return c.gone()
+	return openai.Server(503, "overloaded", time.Second, "The gateway is saturated, and the request has waited %s for its turn, which requests of plans of a higher priority than %s get first. Try again in a moment.", t.longest, c.key.plan.ID)
 }

@@ -30,20 +30,20 @@ func (s *strain) delay() time.Duration {
 	return s.d
 }
 
-func testTurns(longest time.Duration) (*turns, *strain) {
+func testPermits(longest time.Duration) (*permits, *strain) {
 	s := &strain{}
-	return newTurns(&Limits{Concurrent: 1000, TurnTime: longest}, 1, prometheus.NewGauge(prometheus.GaugeOpts{}), time.Now, s.delay), s
+	return newPermits(&Limits{Concurrent: 1000, PermitTime: longest}, 1, prometheus.NewGauge(prometheus.GaugeOpts{}), time.Now, s.delay), s
 }
 
 // counts are where the bound stands and how many are under way.
-func (t *turns) counts() (bound, underWay int64) {
+func (t *permits) counts() (bound, underWay int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.bound, t.underWay
 }
 
-// takeTurns begins n requests of one share; each says whether its turn came.
-func takeTurns(t *turns, n int, share int64) <-chan bool {
+// takePermits begins n requests of one share; each says whether it got a permit.
+func takePermits(t *permits, n int, share int64) <-chan bool {
 	come := make(chan bool, n)
 	for range n {
 		go func() { come <- t.take(context.Background(), time.Now(), share) }()
@@ -53,63 +53,63 @@ func takeTurns(t *turns, n int, share int64) <-chan bool {
 
 // pass lets time pass in which requests come and go all the time, so that the
 // processors are looked at.
-func pass(t *turns, d time.Duration) {
+func pass(t *permits, d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
-		time.Sleep(turnEach)
+		time.Sleep(permitEach)
 		t.mu.Lock()
 		t.look(time.Now())
 		t.mu.Unlock()
 	}
 }
 
-func TestTurns_BoundFollowsTheProcessors(t *testing.T) {
+func TestPermits_BoundFollowsTheProcessors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns, strain := testTurns(time.Hour)
-		takeTurns(turns, 900, 1e6)
+		permits, strain := testPermits(time.Hour)
+		takePermits(permits, 900, 1e6)
 		synctest.Wait()
-		if _, n := turns.counts(); n != 900 {
+		if _, n := permits.counts(); n != 900 {
 			t.Fatalf("%d of 900 under way in calm", n)
 		}
 		bound := func(why string, low, high int64) {
 			t.Helper()
-			if b, _ := turns.counts(); b < low || b > high {
+			if b, _ := permits.counts(); b < low || b > high {
 				t.Errorf("%s: bound %d, want %d to %d", why, b, low, high)
 			}
 		}
-		strain.set(2 * turnStrain)
-		pass(turns, turnPatience*turnEach)
+		strain.set(2 * permitStrain)
+		pass(permits, permitPatience*permitEach)
 		bound("a burst", 1000, 1000)
-		pass(turns, turnEach)
+		pass(permits, permitEach)
 		bound("strain", 900*15/16, 900*15/16)
-		strain.set(10 * turnStrain)
-		pass(turns, turnEach)
+		strain.set(10 * permitStrain)
+		pass(permits, permitEach)
 		bound("collapse", 900*3/4, 900*3/4)
 		for range 880 {
-			turns.leave()
+			permits.leave()
 		}
-		pass(turns, time.Second)
-		bound("strain with few under way", turnLeast, turnLeast)
+		pass(permits, time.Second)
+		bound("strain with few under way", permitLeast, permitLeast)
 		strain.set(0)
-		pass(turns, turnSteps*turnEach)
+		pass(permits, permitSteps*permitEach)
 		bound("calm without anybody who waits", 1000, 1000)
 	})
 }
 
 // While some wait the bound grows step by step, faster the longer it is calm.
-func TestTurns_BoundGrowsWhileSomeWait(t *testing.T) {
+func TestPermits_BoundGrowsWhileSomeWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns, _ := testTurns(time.Hour)
-		turns.bound, turns.atLeast = turnLeast, 0
-		come := takeTurns(turns, 500, 1e6)
+		permits, _ := testPermits(time.Hour)
+		permits.bound, permits.atLeast = permitLeast, 0
+		come := takePermits(permits, 500, 1e6)
 		synctest.Wait()
-		if len(come) != turnLeast {
-			t.Fatalf("%d under way, want %d", len(come), turnLeast)
+		if len(come) != permitLeast {
+			t.Fatalf("%d under way, want %d", len(come), permitLeast)
 		}
 		var seen []int64
 		for last := int64(0); last < 500; last = seen[len(seen)-1] {
-			time.Sleep(turnEach)
+			time.Sleep(permitEach)
 			synctest.Wait()
-			bound, underWay := turns.counts()
+			bound, underWay := permits.counts()
 			if underWay != min(500, bound) {
 				t.Fatalf("%d under way where %d may be", underWay, bound)
 			}
@@ -118,15 +118,15 @@ func TestTurns_BoundGrowsWhileSomeWait(t *testing.T) {
 				t.Fatalf("the bound crawls: %v", seen)
 			}
 		}
-		if grown := seen[0] - turnLeast; grown < 1 || grown > 4 {
-			t.Errorf("first step %d of %d", grown, turnLeast)
+		if grown := seen[0] - permitLeast; grown < 1 || grown > 4 {
+			t.Errorf("first step %d of %d", grown, permitLeast)
 		}
-		drain(turns)
+		drain(permits)
 	})
 }
 
 // drain ends what is under way until nobody waits, so that the bubble ends.
-func drain(t *turns) {
+func drain(t *permits) {
 	for {
 		synctest.Wait()
 		t.mu.Lock()
@@ -138,19 +138,19 @@ func drain(t *turns) {
 		for range n {
 			t.leave()
 		}
-		time.Sleep(turnEach)
+		time.Sleep(permitEach)
 	}
 }
 
-func TestTurns_HigherPlansFirstAndInOrder(t *testing.T) {
+func TestPermits_HigherPlansFirstAndInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns, _ := testTurns(time.Hour)
-		turns.bound, turns.atLeast, turns.most = 1, 0, 1
+		permits, _ := testPermits(time.Hour)
+		permits.bound, permits.atLeast, permits.most = 1, 0, 1
 		var mu sync.Mutex
 		var order []int
 		ask := func(id int, share int64) {
 			go func() {
-				if turns.take(context.Background(), time.Now(), share) {
+				if permits.take(context.Background(), time.Now(), share) {
 					mu.Lock()
 					order = append(order, id)
 					mu.Unlock()
@@ -166,27 +166,27 @@ func TestTurns_HigherPlansFirstAndInOrder(t *testing.T) {
 		ask(6, 800_000)
 		ask(2, 1_000_000)
 		for range 7 {
-			turns.leave()
+			permits.leave()
 			synctest.Wait()
 		}
 		if want := []int{0, 1, 2, 3, 4, 5, 6}; !slices.Equal(order, want) {
 			t.Errorf("served in the order %v, want %v", order, want)
 		}
-		drain(turns)
+		drain(permits)
 	})
 }
 
 // In a queue that no burst has left the newest of a lane come first, of those
 // who have not gone.
-func TestTurns_NewestFirstWhereAQueueStands(t *testing.T) {
+func TestPermits_NewestFirstWhereAQueueStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns, _ := testTurns(time.Hour)
-		turns.bound, turns.atLeast, turns.most = 1, 0, 1
+		permits, _ := testPermits(time.Hour)
+		permits.bound, permits.atLeast, permits.most = 1, 0, 1
 		var mu sync.Mutex
 		var order []int
 		ask := func(ctx context.Context, id int) {
 			go func() {
-				if turns.take(ctx, time.Now(), 1e6) {
+				if permits.take(ctx, time.Now(), 1e6) {
 					mu.Lock()
 					order = append(order, id)
 					mu.Unlock()
@@ -198,13 +198,13 @@ func TestTurns_NewestFirstWhereAQueueStands(t *testing.T) {
 		ask(t.Context(), 0)
 		ask(t.Context(), 3)
 		ask(t.Context(), 2)
-		time.Sleep(turnBurst)
+		time.Sleep(permitBurst)
 		ask(t.Context(), 1)
 		ask(gone, 4)
 		leave()
 		synctest.Wait()
 		for range 4 {
-			turns.leave()
+			permits.leave()
 			synctest.Wait()
 		}
 		if want := []int{0, 1, 2, 3}; !slices.Equal(order, want) {
@@ -215,13 +215,13 @@ func TestTurns_NewestFirstWhereAQueueStands(t *testing.T) {
 
 // Nobody waits longer than the limit, and however many are under way some are
 // begun: they may all be waiting for providers.
-func TestTurns_WaitIsBoundedAndSomeAreAlwaysBegun(t *testing.T) {
+func TestPermits_WaitIsBoundedAndSomeAreAlwaysBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const longest = time.Second
-		turns, _ := testTurns(longest)
-		turns.bound, turns.most = turnLeast, turnLeast
+		permits, _ := testPermits(longest)
+		permits.bound, permits.most = permitLeast, permitLeast
 		begin := time.Now()
-		come := takeTurns(turns, 3000, 1e6)
+		come := takePermits(permits, 3000, 1e6)
 		served, refused := 0, 0
 		for range 3000 {
 			if <-come {
@@ -230,24 +230,24 @@ func TestTurns_WaitIsBoundedAndSomeAreAlwaysBegun(t *testing.T) {
 				refused++
 			}
 		}
-		if d := time.Since(begin); d > longest+turnEach {
+		if d := time.Since(begin); d > longest+permitEach {
 			t.Errorf("the last waited %s", d)
 		}
-		if want := turnLeast + turnRate; served < want-turnRate/10 || served > want {
-			t.Errorf("%d begun in a second with %d under way, want about %d", served, turnLeast, want)
+		if want := permitLeast + permitRate; served < want-permitRate/10 || served > want {
+			t.Errorf("%d begun in a second with %d under way, want about %d", served, permitLeast, want)
 		}
-		if served+refused != 3000 || turns.waiting != 0 || turns.underWay != int64(served) {
-			t.Errorf("served %d, refused %d, waiting %d, under way %d", served, refused, turns.waiting, turns.underWay)
+		if served+refused != 3000 || permits.waiting != 0 || permits.underWay != int64(served) {
+			t.Errorf("served %d, refused %d, waiting %d, under way %d", served, refused, permits.waiting, permits.underWay)
 		}
-		drain(turns)
+		drain(permits)
 	})
 }
 
 // Under any interleaving the counts agree with who is where, and all end.
-func TestTurns_CountsHoldUnderAnyInterleaving(t *testing.T) {
+func TestPermits_CountsHoldUnderAnyInterleaving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(struct{ rapid.TB }{t}, func(rt *rapid.T) {
-			turns, strain := testTurns(time.Duration(rapid.IntRange(1, 20).Draw(rt, "ticks")) * turnEach)
+			permits, strain := testPermits(time.Duration(rapid.IntRange(1, 20).Draw(rt, "ticks")) * permitEach)
 			var mu sync.Mutex
 			var leave []context.CancelFunc
 			inside, left := int64(0), 0 // left: refused, gone or served
@@ -261,7 +261,7 @@ func TestTurns_CountsHoldUnderAnyInterleaving(t *testing.T) {
 						share := rapid.SampledFrom([]int64{1_000_000, 900_000, 800_000}).Draw(rt, "share")
 						asked++
 						go func() {
-							ok := turns.take(ctx, time.Now(), share)
+							ok := permits.take(ctx, time.Now(), share)
 							mu.Lock()
 							defer mu.Unlock()
 							if ok {
@@ -276,33 +276,33 @@ func TestTurns_CountsHoldUnderAnyInterleaving(t *testing.T) {
 						leave[rapid.IntRange(0, n-1).Draw(rt, "who")]()
 					}
 				case 3:
-					strain.set(time.Duration(rapid.IntRange(0, 20).Draw(rt, "strain")) * turnStrain / 2)
-					time.Sleep(time.Duration(rapid.IntRange(1, 8).Draw(rt, "wait")) * turnEach / 2)
+					strain.set(time.Duration(rapid.IntRange(0, 20).Draw(rt, "strain")) * permitStrain / 2)
+					time.Sleep(time.Duration(rapid.IntRange(1, 8).Draw(rt, "wait")) * permitEach / 2)
 				case 4:
 					mu.Lock()
 					n := rapid.Int64Range(0, inside).Draw(rt, "ended")
 					inside, left = inside-n, left+int(n)
 					mu.Unlock()
 					for range n {
-						turns.leave()
+						permits.leave()
 					}
 				}
 				synctest.Wait()
-				turns.mu.Lock()
+				permits.mu.Lock()
 				mu.Lock()
-				if turns.underWay != inside || asked != turns.waiting+left+int(inside) {
-					rt.Fatalf("under way %d, inside %d, waiting %d, left %d of %d", turns.underWay, inside, turns.waiting, left, asked)
+				if permits.underWay != inside || asked != permits.waiting+left+int(inside) {
+					rt.Fatalf("under way %d, inside %d, waiting %d, left %d of %d", permits.underWay, inside, permits.waiting, left, asked)
 				}
-				if turns.waiting > 0 && turns.underWay < turns.bound {
-					rt.Fatalf("%d wait where %d of %d are under way", turns.waiting, turns.underWay, turns.bound)
+				if permits.waiting > 0 && permits.underWay < permits.bound {
+					rt.Fatalf("%d wait where %d of %d are under way", permits.waiting, permits.underWay, permits.bound)
 				}
 				mu.Unlock()
-				turns.mu.Unlock()
+				permits.mu.Unlock()
 			}
 			for _, cancel := range leave {
 				cancel()
 			}
-			drain(turns)
+			drain(permits)
 		})
 	})
 }
