@@ -33,6 +33,7 @@ type guesses struct {
 	by    map[netip.Prefix]*guesser
 	tell  func(address string) // when an address has to wait from now on, or nil
 	limit int                  // of addresses
+	swept time.Time
 }
 
 // guesser is what one address has tried.
@@ -112,8 +113,9 @@ func (g *guesses) place(from string, now time.Time) netip.Prefix {
 	if g.by[place] != nil {
 		return place
 	}
-	if len(g.by) >= g.limit {
+	if len(g.by) >= g.limit && now.Sub(g.swept).Abs() >= time.Second {
 		g.sweep(now)
+		g.swept = now
 	}
 	if len(g.by) >= g.limit {
 		return netip.Prefix{}
