@@ -313,7 +313,7 @@ func (c *Child) runOnce(ctx context.Context) (ready bool, lasted time.Duration, 
 
 // passedOn are the variables, and the beginnings of their names, that the
 // child gets: where it finds its libraries and how its engine runs.
-var passedOn = [...]string{"PATH=", "HOME=", "TMPDIR=", "TZ=", "LANG=", "LC_", "LD_LIBRARY_PATH=", "GGML_", "OMP_", "GOGC=", "GOMAXPROCS=", "GOMEMLIMIT=", "GODEBUG=", "GOTRACEBACK=", "GOCOVERDIR="}
+var passedOn = [...]string{"PATH=", "HOME=", "TMPDIR=", "TZ=", "LANG=", "LC_", "LD_LIBRARY_PATH=", "GGML_", "CUDA_", "HIP_", "HSA_", "ROCR_", "VK_", "OMP_", "GOGC=", "GOMAXPROCS=", "GOMEMLIMIT=", "GODEBUG=", "GOTRACEBACK=", "GOCOVERDIR="}
 
 // childEnvironment passes on what is known to be needed: everything else of
 // the child stands in its flags, and any other variable may be a secret, of
