@@ -187,23 +187,23 @@ func (h *handler) authenticated(next http.Handler) http.Handler {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="accordo admin"`)
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnauthorized)
-		_, _ = w.Write([]byte(`{"error":"send a token as a bearer, or log in at /login"}` + "\n"))
+		_, _ = w.Write([]byte(`{"error":"send one token as a bearer, or log in at /login"}` + "\n"))
 	})
 }
 
 // who says who sends a request; wait is how long nobody is asked to send a
 // token from where it comes, when it has none that counts.
 func (h *handler) who(r *http.Request) (who Access, ok bool, wait time.Duration) {
-	if bearer, sent := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); sent {
-		g, known, wait := h.tried(r, bearer)
-		if known {
-			return g.Access, true, 0
+	if sent := r.Header["Authorization"]; len(sent) == 1 { // of two nobody knows which is meant
+		if bearer, found := strings.CutPrefix(sent[0], "Bearer "); found {
+			var g Grant
+			if g, ok, wait = h.tried(r, bearer); ok {
+				return g.Access, true, 0
+			}
 		}
-		who, ok = h.session(r)
-		return who, ok, wait
 	}
 	who, ok = h.session(r)
-	return who, ok, 0
+	return who, ok, wait
 }
 
 // tried finds whose token this is, unless the address that it comes from has

@@ -98,7 +98,7 @@ func (l *listener) send(t *testing.T, method, path string, body url.Values, head
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
+		r.Header.Add(headers[i], headers[i+1])
 	}
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
@@ -161,7 +161,7 @@ func TestRoutes_NeedTheTokenOrASession(t *testing.T) {
 			}
 			for name, h := range map[string][]string{
 				"nothing": nil, "a wrong bearer": {"Authorization", "Bearer wrong"}, "an empty bearer": {"Authorization", "Bearer "},
-				"the token without a scheme": {"Authorization", token}, "a forged session": {"Cookie", "accordo_session=9999999999.00"},
+				"the token without a scheme": {"Authorization", token}, "two bearers": {"Authorization", "Bearer " + token, "Authorization", "Bearer wrong"}, "a forged session": {"Cookie", "accordo_session=9999999999.00"},
 			} {
 				if resp, body := l.send(t, r.method, r.path, nil, h...); allowed(resp) != r.open {
 					t.Errorf("with %s: status %d, body %q", name, resp.StatusCode, body)
