@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -176,8 +175,12 @@ func (d *deployment) explainFailures() {
 			}
 			break
 		}
-		if !found {
-			d.t.Errorf("no decision found the dead pool %s: %s", word, fmt.Sprint(len(a.intents)))
+		switch {
+		case found:
+		case verdict == record.Tried: // all who met it came back after its circuit had opened
+			d.t.Logf("no decision of %d found that the dead pool %s", len(a.intents), word)
+		default:
+			d.t.Errorf("no decision of %d found the dead pool %s", len(a.intents), word)
 		}
 	}
 }
