@@ -187,7 +187,7 @@ func (h *handler) authenticated(next http.Handler) http.Handler {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="accordo admin"`)
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnauthorized)
-		_, _ = w.Write([]byte(`{"error":"send one token as a bearer, or log in at /login"}` + "\n"))
+		_, _ = w.Write([]byte(`{"error":"send a token as a bearer, one at a time, or log in at /login"}` + "\n"))
 	})
 }
 
