@@ -72,16 +72,25 @@ func TestTracer_DropsSpansWhenTheCollectorHangs(t *testing.T) {
 	}
 }
 
-func TestTracer_TakesOnlyATraceThatIsOne(t *testing.T) {
+// tracerToNobody sends its spans to an address where nobody listens, and does
+// not wait for that at the end.
+func tracerToNobody(t *testing.T) *tracer {
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
 	t.Setenv("OTEL_SDK_DISABLED", "")
 	tr, err := newTracer("1", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	defer func() { _ = tr.provider.Shutdown(ctx) }()
+	t.Cleanup(func() {
+		ended, end := context.WithCancel(context.Background())
+		end()
+		_ = tr.provider.Shutdown(ended)
+	})
+	return tr
+}
+
+func TestTracer_TakesOnlyATraceThatIsOne(t *testing.T) {
+	tr := tracerToNobody(t)
 	const good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	for name, row := range map[string]struct {
 		sent  string
@@ -104,15 +113,7 @@ func TestTracer_TakesOnlyATraceThatIsOne(t *testing.T) {
 // Names that clients and providers choose are cut: a trace is no place for a
 // prompt that is sent as the name of a model.
 func TestTracer_CutsTextsThatOthersChoose(t *testing.T) {
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-	t.Setenv("OTEL_SDK_DISABLED", "")
-	tr, err := newTracer("1", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	defer func() { _ = tr.provider.Shutdown(ctx) }()
+	tr := tracerToNobody(t)
 	seen := tracetest.NewSpanRecorder()
 	tr.provider.RegisterSpanProcessor(seen)
 	long := strings.Repeat("x", 100_000)
